@@ -1,0 +1,148 @@
+"""What happened: one frozen value per event, one dispatcher.
+
+An event never holds a token, cookie, code, verifier or password. `at` is epoch seconds. `name` is stable and is what logs and
+metrics key on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+__all__ = [
+    "AccountLinked",
+    "Dispatcher",
+    "Event",
+    "SessionEnded",
+    "SessionRefreshed",
+    "SessionRefused",
+    "SessionStarted",
+    "SignInFailed",
+    "StoreFailed",
+    "UserCreated",
+]
+
+logger = logging.getLogger("sojourn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened; subclasses say what."""
+
+    name: ClassVar[str] = "event"
+    level: ClassVar[int] = logging.INFO
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(Event):
+    """Somebody signed in. `provider` is its id; `new_user` says that the record was made now."""
+
+    name: ClassVar[str] = "session_started"
+    sid: str
+    user_id: str
+    provider: str
+    new_user: bool = False
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRefreshed(Event):
+    """A session was extended or its claims changed. `trigger`: `refresh` or `update`."""
+
+    name: ClassVar[str] = "session_refreshed"
+    sid: str
+    user_id: str
+    trigger: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded(Event):
+    """A session ended for good. `reason`: `sign_out`, `replaced`, `revoked`."""
+
+    name: ClassVar[str] = "session_ended"
+    sid: str
+    user_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRefused(Event):
+    """A cookie or token opened no session: the step that refused, why, and the fix."""
+
+    name: ClassVar[str] = "session_refused"
+    level: ClassVar[int] = logging.WARNING
+    step: str
+    code: str
+    cause: str
+    fix: str
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInFailed(Event):
+    """A sign-in was refused: the protocol's code, the step, the cause and the fix."""
+
+    name: ClassVar[str] = "sign_in_failed"
+    level: ClassVar[int] = logging.WARNING
+    provider: str
+    code: str
+    step: str
+    cause: str
+    fix: str
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCreated(Event):
+    """A person's first sign-in made their record."""
+
+    name: ClassVar[str] = "user_created"
+    user_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLinked(Event):
+    """An account was added to an existing user. `reason`: `signed_in` or `verified_email`."""
+
+    name: ClassVar[str] = "account_linked"
+    user_id: str
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailed(Event):
+    """A store did not answer; whoever asked got 503, nobody was signed out."""
+
+    name: ClassVar[str] = "store_failed"
+    level: ClassVar[int] = logging.ERROR
+    store: str
+    detail: str
+
+
+class Dispatcher:
+    """Logs every event on the `sojourn` logger and hands it to the application's `on_event`, plain or async.
+
+    What `on_event` raises is logged and swallowed: telling somebody must never change what happened.
+    """
+
+    def __init__(self, on_event: Callable[[Event], Awaitable[None] | None] | None = None) -> None:
+        self._on_event = on_event
+
+    async def __call__(self, event: Event) -> None:
+        fields = asdict(event)
+        logger.log(event.level, "%s %s", event.name, fields, extra={"event": event.name, "fields": fields})
+        if self._on_event is None:
+            return
+        try:
+            result = self._on_event(event)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            logger.exception("on_event failed for %s", event.name)

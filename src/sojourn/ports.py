@@ -1,0 +1,133 @@
+"""What Sojourn asks of the outside: stores, logs, the network, the clock. Protocols only.
+
+A failing backend raises `StoreUnavailable` and nothing else. Absent is `None` or `False`. Nothing here judges expiry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sojourn.models import Account, User
+
+__all__ = [
+    "Clock",
+    "OnceStore",
+    "Revocation",
+    "RevocationLog",
+    "Transport",
+    "TransportError",
+    "TransportRequest",
+    "TransportResponse",
+    "UserStore",
+    "system_clock",
+]
+
+Clock = Callable[[], int]
+"""Now, in whole epoch seconds. Passed in everywhere; nothing else reads the time."""
+
+
+def system_clock() -> int:
+    """The machine's wall clock."""
+    return int(time.time())
+
+
+class UserStore(Protocol):
+    """Users, their accounts and password hashes. Emails and usernames arrive normalised."""
+
+    async def get(self, user_id: str) -> User | None: ...
+
+    async def get_by_email(self, email: str) -> User | None: ...
+
+    async def get_by_account(self, provider: str, provider_account_id: str) -> User | None: ...
+
+    async def get_by_username(self, username: str) -> tuple[User, str | None] | None:
+        """The user and their password hash (PHC string), if they have one."""
+        ...
+
+    async def create(self, user: User, account: Account | None = None, password_hash: str | None = None) -> User:
+        """Insert the user and their first account in one transaction.
+
+        Raises `Conflict("email")`, `Conflict("username")` or `Conflict("account")` and then has written nothing.
+        """
+        ...
+
+    async def link(self, account: Account) -> None:
+        """Insert an account of an existing user; raises `Conflict("account")`."""
+        ...
+
+    async def update(self, user: User) -> None:
+        """Write name, image, email, verification and disabling of an existing user; raises `Conflict` if gone or taken."""
+        ...
+
+    async def record_login(self, user_id: str, at: int) -> None: ...
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None: ...
+
+    async def list_accounts(self, user_id: str) -> Sequence[Account]: ...
+
+
+class OnceStore(Protocol):
+    """What may be spent once: states, nonces, mailed links."""
+
+    async def spend(self, key: str, forget_after: int) -> bool:
+        """True for exactly one caller per key, also among callers at the same moment; kept until `forget_after`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """One ending: of a session (`kind="session"`, subject is the sid) or of all a user's sessions up to `at`
+    (`kind="user"`). May be forgotten after `forget_after`, when no token it could kill is alive."""
+
+    kind: str
+    subject: str
+    at: int
+    forget_after: int
+
+
+class RevocationLog(Protocol):
+    """Append-only: what ended, in order."""
+
+    async def append(self, revocation: Revocation) -> None:
+        """Durable when it returns."""
+        ...
+
+    async def read(self, after: int = 0) -> tuple[int, Sequence[Revocation]]:
+        """Everything after this position, and the position to go on from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportRequest:
+    """One request to a provider, built by a pure half in `oauth/`. `form` is sent as a urlencoded body."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    form: Sequence[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportResponse:
+    """A provider's answer, whole: status, lower-case headers, body of at most 1 MB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Sends to providers: no redirects, a wall-clock deadline, a size cap after inflating."""
+
+    async def send(self, request: TransportRequest) -> TransportResponse:
+        """Raises `TransportError` for anything but a whole answer."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class TransportError(Exception):
+    """A provider could not be reached, was too slow or said too much; the text names which, without secrets."""
