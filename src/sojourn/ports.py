@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sojourn.models import Account, User
@@ -102,12 +102,16 @@ class RevocationLog(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportRequest:
-    """One request to a provider, built by a pure half in `oauth/`. `form` is sent as a urlencoded body."""
+    """One request to a provider, built by a pure half in `oauth/`.
+
+    `form` is sent as a urlencoded body; `body` as it is, its type among the headers. Never both.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    form: Sequence[tuple[str, str]] | None = None
+    headers: Mapping[str, str] = field(repr=False)
+    form: Sequence[tuple[str, str]] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
