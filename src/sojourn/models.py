@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import msgspec
 
@@ -47,7 +47,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
         return msgspec.structs.replace(self, **changes)
 
 
-ClaimsT = TypeVar("ClaimsT", bound=Claims)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ClaimsT = TypeVar("ClaimsT", bound=Claims, default=Claims)
+else:
+    from typing import TypeVar
+
+    ClaimsT = TypeVar("ClaimsT", bound=Claims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,5 +133,7 @@ class Session(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
         request or no database is configured.
         """
         if self.load_user is None:
-            raise ConfigError("database", "this session has no user store", "Set `database` and load the session through a request.")
+            raise ConfigError(
+                "database", "this session has no user store", "Set `database` and load the session through a request."
+            )
         return await self.load_user()

@@ -1,0 +1,233 @@
+"""Auth: the configured whole. Builds every part once, and is the only place that sees the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, Self
+
+from sojourn import stores
+from sojourn.callbacks import Callbacks
+from sojourn.claims import ClaimsCodec
+from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
+from sojourn.cookies import cookie_names
+from sojourn.endpoints import Endpoints
+from sojourn.errors import ConfigError, TokenError
+from sojourn.events import Dispatcher, Event
+from sojourn.flows.admission import Admission
+from sojourn.flows.dialect import AuthJSV5, NextAuthV4
+from sojourn.flows.limits import SignInLimiter
+from sojourn.flows.revocation import Revoker
+from sojourn.flows.session import Loaded, SessionFlow
+from sojourn.flows.visit import Visit, read_visit
+from sojourn.http import Request, Response
+from sojourn.keys import Keyring
+from sojourn.models import Claims, ClaimsT, Session
+from sojourn.oauth.client import OAuthClient
+from sojourn.passwords import PasswordHasher
+from sojourn.policy.origin import client_address, network_of
+from sojourn.policy.revocation import EndedSessions
+from sojourn.ports import Clock, Transport, system_clock
+from sojourn.providers import Provider
+from sojourn.screens import Screens
+from sojourn.sealing import session_format, signing_keys
+from sojourn.strategies import JWTStrategy
+from sojourn.tokens import NextAuthV4 as NextAuthV4Token
+
+__all__ = ["Auth"]
+
+
+class Auth(Generic[ClaimsT]):
+    """Session management for one application.
+
+    Start it with `await auth.start()` (adapters do), hand requests under `base_path` to `handle`, and ask `load` for the
+    session of any other. `verify` and `issue` are synchronous and do no I/O. Raises `ConfigError` for settings that cannot
+    work.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str | bytes | None = None,
+        secrets: Sequence[str | bytes] | None = None,
+        base_url: str | None = None,
+        providers: Sequence[Provider] = (),
+        database: str | None = None,
+        redis: str | None = None,
+        compat: str = "nextauth-v4",
+        trusted_proxies: Sequence[str] = (),
+        session: SessionPolicy | None = None,
+        claims: type[ClaimsT] | None = None,
+        callbacks: Callbacks[ClaimsT] | None = None,
+        on_event: Callable[[Event], Awaitable[None] | None] | None = None,
+        rate_limit: RateLimit | None = None,
+        pages: Pages | None = None,
+        signing_keys: Sequence[str] = (),
+        cookie_domain: str | None = None,
+        site_name: str | None = None,
+        clock: Clock = system_clock,
+        transport: Transport | None = None,
+    ) -> None:
+        config: AuthConfig[ClaimsT] = AuthConfig.build(
+            secret=secret,
+            secrets=secrets,
+            base_url=base_url,
+            providers=providers,
+            database=database,
+            redis=redis,
+            compat=compat,
+            trusted_proxies=trusted_proxies,
+            session=session,
+            claims=claims or Claims,  # type: ignore[arg-type]  # ClaimsT defaults to Claims
+            callbacks=callbacks,
+            on_event=on_event,
+            rate_limit=rate_limit,
+            pages=pages,
+            signing_keys=signing_keys,
+            cookie_domain=cookie_domain,
+            site_name=site_name,
+        )
+        self._build(config, clock, transport)
+
+    @classmethod
+    def from_config(
+        cls, config: AuthConfig[ClaimsT], *, clock: Clock = system_clock, transport: Transport | None = None
+    ) -> Self:
+        """The same from a configuration that is judged already, as `sojourn.configfile` reads it."""
+        auth = cls.__new__(cls)
+        auth._build(config, clock, transport)
+        return auth
+
+    def _build(self, config: AuthConfig[ClaimsT], clock: Clock, transport: Transport | None) -> None:
+        self.config = config
+        self.base_url = config.base.base
+        self.base_path = config.base.base_path
+        self.origin = config.base.origin
+        self._clock = clock
+        emit = Dispatcher(config.on_event)
+        keyring = Keyring(config.secrets)
+        self._names = cookie_names(
+            config.compat,
+            secure=config.base.secure,
+            share_with=config.cookie_domain,
+            max_chunks=config.session.max_chunks,
+        )
+        self._stores = stores.open_database(config.database or "memory:")
+        users = self._stores.users if config.database is not None else None
+        ended = EndedSessions()
+        keys = signing_keys(config.signing_keys)
+        self._strategy: JWTStrategy[ClaimsT] = JWTStrategy(
+            token_format=session_format(config, keyring, keys, self._names.session),
+            codec=ClaimsCodec(config.claims),
+            lifetimes=config.lifetimes,
+            ended=ended,
+            clock=clock,
+            budget=self._names.budget,
+        )
+        self._revoker = Revoker(
+            log=self._stores.revocations, ended=ended, lifetimes=config.lifetimes, clock=clock, emit=emit
+        )
+        self._sessions: SessionFlow[ClaimsT] = SessionFlow(
+            strategy=self._strategy,
+            names=self._names,
+            lifetimes=config.lifetimes,
+            callbacks=config.callbacks,
+            users=users,
+            clock=clock,
+            emit=emit,
+            domain=config.cookie_domain,
+        )
+        self._oauth = OAuthClient(transport, clock)
+        self._screens = Screens(
+            base=self.base_url,
+            base_path=self.base_path,
+            origin=self.origin,
+            providers=config.providers,
+            own=config.pages,
+            site_name=config.site_name,
+            inline_codes=config.compat == "nextauth-v4",
+        )
+        self._keyring = keyring
+        self._dialect = NextAuthV4() if config.compat == "nextauth-v4" else AuthJSV5()
+        self._endpoints: Endpoints[ClaimsT] = Endpoints(
+            base=self.base_url,
+            base_path=self.base_path,
+            dialect=self._dialect,
+            names=self._names,
+            providers={provider.id: provider for provider in config.providers},
+            sessions=self._sessions,
+            admission=Admission(
+                claims_type=config.claims,
+                strategy=self._strategy,
+                sessions=self._sessions,
+                revoker=self._revoker,
+                callbacks=config.callbacks,
+                users=users,
+                clock=clock,
+                emit=emit,
+            ),
+            screens=self._screens,
+            read_visit=self._read_visit,
+            revoker=self._revoker,
+            oauth=self._oauth,
+            transactions=NextAuthV4Token(keyring, salt="sojourn.transaction"),
+            once=self._stores.once,
+            users=users,
+            hasher=PasswordHasher(),
+            limiter=SignInLimiter(*config.rate, clock) if config.rate is not None else None,
+            network_of=self._network_of,
+            jwks=keys.public_jwks,
+            new_user_page=config.pages.new_user,
+            clock=clock,
+            emit=emit,
+        )
+
+    async def start(self) -> None:
+        """Open the stores and take over what ended before; a database that is down is not fatal.
+
+        Raises `ConfigError` for a database setting that can never work.
+        """
+        await self._stores.start()
+        await self._revoker.catch_up()
+
+    async def aclose(self) -> None:
+        """Close the stores and the connections to providers."""
+        await self._oauth.aclose()
+        await self._stores.aclose()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request under `base_path`."""
+        return await self._endpoints.handle(request)
+
+    async def load(self, request: Request) -> Loaded[ClaimsT]:
+        """The session of a request, extended if it is due; `cookies` of the result belong on the response."""
+        return await self._sessions.load(request.headers.get("cookie", ""), request.client)
+
+    def unauthorized(self, loaded: Loaded[Any]) -> Response:
+        """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
+        if loaded.unavailable is not None:
+            return self._screens.unavailable_problem(loaded.unavailable)
+        return self._screens.unauthorized(loaded.code)
+
+    def verify(self, token: str) -> Session[ClaimsT]:
+        """The session that a token carries: synchronous, without I/O; raises `TokenError` with the step that refused."""
+        return self._strategy.verify(token)
+
+    def issue(self, claims: ClaimsT | Mapping[str, Any]) -> str:
+        """A session token for these claims, as the JWT strategy makes it; raises `ClaimsTooLarge`, `TokenError` when ended."""
+        if not isinstance(claims, Claims):
+            claims = self._strategy.codec.from_mapping(claims)
+        return self._strategy.issue(claims, auth_time=claims.auth_time or None, sid=claims.sid or None).token
+
+    async def _read_visit(self, request: Request) -> Visit:
+        return await read_visit(
+            request,
+            names=self._names,
+            secrets_newest_first=self._keyring.secrets,
+            joined_hash=self._dialect.joined_csrf_hash,
+            origin=self.origin,
+            callbacks=self.config.callbacks,
+            domain=self.config.cookie_domain,
+        )
+
+    def _network_of(self, request: Request) -> str:
+        return network_of(client_address(request, self.config.trusted_proxies) or "")

@@ -1,0 +1,73 @@
+"""What the application decides: four callables with typed arguments, plain or async.
+
+They run at fixed points of a flow. What they raise refuses that step and is logged; its text never reaches a browser.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from sojourn.models import Account, ClaimsT, Profile, Session, User
+
+__all__ = ["Callbacks", "ClaimsChange", "SignInAttempt", "call"]
+
+T = TypeVar("T")
+Trigger = Literal["sign_in", "sign_up", "update", "refresh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInAttempt:
+    """Somebody who proved who they are and asks to come in.
+
+    `user` is their record, or `None` before a first sign-in; `raw` is the provider's own profile document.
+    """
+
+    profile: Profile
+    account: Account
+    user: User | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsChange:
+    """Why claims are being made.
+
+    `trigger` is `sign_in`, `sign_up` (the record was made now), `update` (the browser posted `data`) or `refresh`.
+    `user` is the record where a user store is configured; `account`, `profile` and `raw` exist at sign-in only.
+    """
+
+    trigger: Trigger
+    user: User | None = None
+    account: Account | None = None
+    profile: Profile | None = None
+    data: Any = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks(Generic[ClaimsT]):
+    """The application's decisions; each may be plain or async, and each has a default.
+
+    `sign_in(attempt)`: True lets in, False refuses with `AccessDenied`, a string sends the browser there (through the
+    redirect rule). `redirect(url, base_url)`: where to go after signing in or out; the answer passes the redirect rule.
+    `claims(claims, change)`: the claims to keep; `change.data` is what the browser posted, and nothing of it is merged by
+    itself. `session(view, session)`: what `GET /session` shows.
+    """
+
+    sign_in: Callable[[SignInAttempt], Awaitable[bool | str] | bool | str] | None = None
+    redirect: Callable[[str, str], Awaitable[str] | str] | None = None
+    claims: Callable[[ClaimsT, ClaimsChange], Awaitable[ClaimsT] | ClaimsT] | None = None
+    session: Callable[[dict[str, Any], Session[ClaimsT]], Awaitable[Mapping[str, Any]] | Mapping[str, Any]] | None = (
+        None
+    )
+
+
+async def call(function: Callable[..., Awaitable[T] | T], *arguments: object) -> T:
+    """What `function` returns, awaited if need be."""
+    result = function(*arguments)
+    if inspect.isawaitable(result):
+        return await result
+    return result

@@ -1,0 +1,280 @@
+"""AuthConfig: frozen, judged once at start; every mistake names the key, the value seen and the fix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, get_args
+
+from sojourn.callbacks import Callbacks
+from sojourn.durations import Duration, seconds, times_per
+from sojourn.errors import ConfigError
+from sojourn.events import Event
+from sojourn.models import Claims, ClaimsT, Lifetimes
+from sojourn.policy.origin import BaseURL, TrustedProxies, parse_base_url
+from sojourn.providers import Provider
+
+__all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind"]
+
+Compat = Literal["nextauth-v4", "authjs-v5"]
+TokenKind = Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"]
+
+_SECRET_VARIABLES = ("SOJOURN_SECRET", "NEXTAUTH_SECRET", "AUTH_SECRET")
+_URL_VARIABLES = ("SOJOURN_URL", "NEXTAUTH_URL", "AUTH_URL")
+_PLACEHOLDERS = frozenset(
+    {"secret", "changeme", "change-me", "password", "test", "your-secret", "nextauth", "supersecret", "development"}
+)
+_MOST_SECRETS = 5
+_SHORTEST_SECRET = 32
+_LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPolicy:
+    """How long a session lives and what carries it.
+
+    `max_age`: a token's life; `update_age`: how old a token gets before a read extends it ("0s": at every read);
+    `grace_period`: how long an expired token still refreshes silently ("0s": never); `absolute_age`: the end that no
+    refresh passes, counted from signing in; `leeway`: clock difference tolerated on `exp`, `nbf` and `iat`. `token` is
+    `jwe` (NextAuth's own format) or a signature algorithm; `max_chunks` is the byte budget, in cookies.
+    """
+
+    strategy: str = "jwt"
+    store: str | None = None
+    token: TokenKind = "jwe"
+    max_age: Duration = "12h"
+    update_age: Duration = "1h"
+    grace_period: Duration = "15m"
+    absolute_age: Duration = "30d"
+    leeway: Duration = "15s"
+    max_chunks: int = 5
+
+    def lifetimes(self) -> Lifetimes:
+        """The durations in seconds; refuses combinations that cannot work."""
+        if self.strategy != "jwt" or self.store is not None:
+            seen = f"strategy={self.strategy!r}, store={self.store!r}"
+            raise ConfigError(
+                "session.strategy", seen, 'This version keeps sessions in the token: set strategy = "jwt" and no store.'
+            )
+        if self.token not in get_args(TokenKind):
+            raise ConfigError("session.token", repr(self.token), f"Choose one of {', '.join(get_args(TokenKind))}.")
+        if not 1 <= self.max_chunks <= _MOST_SECRETS:
+            raise ConfigError("session.max_chunks", repr(self.max_chunks), "Choose 1 to 5 cookies.")
+        ages = Lifetimes(
+            max_age=seconds(self.max_age, "session.max_age"),
+            update_age=seconds(self.update_age, "session.update_age"),
+            grace_period=seconds(self.grace_period, "session.grace_period"),
+            absolute_age=seconds(self.absolute_age, "session.absolute_age"),
+            leeway=seconds(self.leeway, "session.leeway"),
+        )
+        if ages.max_age == 0:
+            raise ConfigError("session.max_age", "0 seconds", 'Let a token live a while, like "12h".')
+        if ages.update_age > ages.max_age:
+            raise ConfigError(
+                "session.update_age", f"{ages.update_age} s is longer than max_age", "Keep update_age below max_age."
+            )
+        if ages.absolute_age < ages.max_age:
+            raise ConfigError(
+                "session.absolute_age",
+                f"{ages.absolute_age} s is shorter than max_age",
+                "Keep absolute_age at or above max_age.",
+            )
+        if ages.max_age + ages.grace_period > _LONGEST_COOKIE:
+            raise ConfigError(
+                "session.max_age", "more than 400 days with its grace", "Browsers keep no cookie longer than 400 days."
+            )
+        if ages.leeway > 300:
+            raise ConfigError(
+                "session.leeway", f"{ages.leeway} s", "Set the clocks instead; at most 300 s are tolerated."
+            )
+        return ages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How often, as `"10/5m"`. `sign_in`: failed password sign-ins, per account and per network, in this process."""
+
+    sign_in: str | None = "10/5m"
+
+    def rates(self) -> tuple[int, int] | None:
+        """`(count, seconds)` of `sign_in`, or `None` when it is switched off."""
+        return None if self.sign_in is None else times_per(self.sign_in, "rate_limit.sign_in")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """The application's own pages in place of the built-in ones: paths of this origin, like `/login`."""
+
+    sign_in: str | None = None
+    sign_out: str | None = None
+    error: str | None = None
+    verify_request: str | None = None
+    new_user: str | None = None
+
+    def check(self) -> None:
+        """Refuses anything but a path of this origin."""
+        for name in self.__slots__:
+            page = getattr(self, name)
+            if page is not None and (not page.startswith("/") or page.startswith("//") or "\\" in page):
+                raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig(Generic[ClaimsT]):
+    """Everything that `Auth` is configured with, judged and converted."""
+
+    secrets: tuple[str | bytes, ...] = field(repr=False)
+    base: BaseURL
+    providers: tuple[Provider, ...]
+    lifetimes: Lifetimes
+    session: SessionPolicy
+    claims: type[ClaimsT]
+    callbacks: Callbacks[ClaimsT]
+    compat: Compat
+    database: str | None = field(repr=False, default=None)
+    signing_keys: tuple[str, ...] = field(repr=False, default=())
+    trusted_proxies: TrustedProxies
+    on_event: Callable[[Event], Awaitable[None] | None] | None = None
+    rate: tuple[int, int] | None = None
+    pages: Pages = field(default_factory=Pages)
+    cookie_domain: str | None = None
+    site_name: str = ""
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        secret: str | bytes | None = None,
+        secrets: Sequence[str | bytes] | None = None,
+        base_url: str | None = None,
+        providers: Sequence[Provider] = (),
+        database: str | None = None,
+        redis: str | None = None,
+        compat: str = "nextauth-v4",
+        trusted_proxies: Sequence[str] = (),
+        session: SessionPolicy | None = None,
+        claims: type[ClaimsT],
+        callbacks: Callbacks[ClaimsT] | None = None,
+        on_event: Callable[[Event], Awaitable[None] | None] | None = None,
+        rate_limit: RateLimit | None = None,
+        pages: Pages | None = None,
+        signing_keys: Sequence[str] = (),
+        cookie_domain: str | None = None,
+        site_name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> AuthConfig[ClaimsT]:
+        """The configuration, or `ConfigError` naming the first setting that cannot work.
+
+        `secret` and `base_url` fall back to `SOJOURN_SECRET`/`NEXTAUTH_SECRET`/`AUTH_SECRET` and
+        `SOJOURN_URL`/`NEXTAUTH_URL`/`AUTH_URL`.
+        """
+        variables = os.environ if environment is None else environment
+        if compat not in get_args(Compat):
+            raise ConfigError("compat", repr(compat), f"Choose one of {', '.join(get_args(Compat))}.")
+        if redis is not None:
+            raise ConfigError("redis", "a Redis URL", "This version shares nothing through Redis yet: leave redis out.")
+        if not (isinstance(claims, type) and issubclass(claims, Claims)):
+            raise ConfigError("claims", repr(claims), "Give a subclass of sojourn.Claims.")
+        url = base_url or next((variables[name] for name in _URL_VARIABLES if variables.get(name)), None)
+        if not url:
+            raise ConfigError(
+                "base_url", "nothing", f"Give the public URL of the application, or set {_URL_VARIABLES[0]}."
+            )
+        base = parse_base_url(url)
+        policy = session or SessionPolicy()
+        chosen = pages or Pages()
+        chosen.check()
+        config = cls(
+            secrets=_secrets(secret, secrets, variables, loopback=base.loopback),
+            base=base,
+            providers=_providers(providers, database),
+            lifetimes=policy.lifetimes(),
+            session=policy,
+            claims=claims,
+            callbacks=callbacks or Callbacks(),
+            compat=compat,  # type: ignore[arg-type]  # judged above
+            database=database,
+            signing_keys=tuple(signing_keys),
+            trusted_proxies=TrustedProxies(trusted_proxies),
+            on_event=on_event,
+            rate=(rate_limit or RateLimit()).rates(),
+            pages=chosen,
+            cookie_domain=_cookie_domain(cookie_domain, base),
+            site_name=site_name or base.host,
+        )
+        if policy.token in ("EdDSA", "ES256", "RS256") and not signing_keys:
+            raise ConfigError(
+                "signing_keys",
+                "nothing",
+                f"session.token = {policy.token!r} signs with a private key: give PEM or JWK texts, newest first.",
+            )
+        return config
+
+
+def _secrets(
+    one: str | bytes | None, many: Sequence[str | bytes] | None, variables: Mapping[str, str], *, loopback: bool
+) -> tuple[str | bytes, ...]:
+    if one is not None and many is not None:
+        raise ConfigError(
+            "secrets", "secret and secrets together", "Give one of them; secrets lists them newest first."
+        )
+    if isinstance(many, (str, bytes)):
+        raise ConfigError("secrets", "one text", "Give a list, newest first; or use secret for a single one.")
+    found = tuple(many) if many is not None else (one,) if one is not None else _from_environment(variables)
+    if not found:
+        raise ConfigError(
+            "secret", "nothing", f"Set {_SECRET_VARIABLES[0]} or give secret; `sojourn keys new` prints a good one."
+        )
+    if len(found) > _MOST_SECRETS:
+        raise ConfigError(
+            "secrets", f"{len(found)} secrets", f"Keep at most {_MOST_SECRETS}: each one is tried on foreign tokens."
+        )
+    for position, text in enumerate(found):
+        data = text.encode() if isinstance(text, str) else text
+        key = "secret" if many is None else f"secrets[{position}]"
+        if not data:
+            raise ConfigError(key, "an empty text", "`sojourn keys new` prints a good one.")
+        weak = (
+            len(data) < _SHORTEST_SECRET
+            or data.decode("utf-8", "replace").strip().lower() in _PLACEHOLDERS
+            or len(set(data)) < 8
+        )
+        if weak and not loopback:
+            raise ConfigError(
+                key,
+                f"a weak secret of {len(data)} bytes",
+                "Use at least 32 random bytes; `sojourn keys new` prints one.",
+            )
+    return found
+
+
+def _from_environment(variables: Mapping[str, str]) -> tuple[str, ...]:
+    return next(((variables[name],) for name in _SECRET_VARIABLES if variables.get(name)), ())
+
+
+def _providers(providers: Sequence[Provider], database: str | None) -> tuple[Provider, ...]:
+    seen: set[str] = set()
+    for position, provider in enumerate(providers):
+        if provider.id in seen:
+            raise ConfigError(f"providers[{position}].id", repr(provider.id), "Each provider needs an id of its own.")
+        seen.add(provider.id)
+        if provider.type == "credentials" and provider.authorize is None and database is None:
+            raise ConfigError(
+                "database", "nothing", "Credentials() without authorize checks the users table: set database."
+            )
+    return tuple(providers)
+
+
+def _cookie_domain(domain: str | None, base: BaseURL) -> str | None:
+    if domain is None:
+        return None
+    if "." not in domain.strip(".") or base.loopback:
+        raise ConfigError(
+            "cookie_domain", repr(domain), 'Cookies are shared within a registered domain only, like "example.com".'
+        )
+    if base.host != domain and not base.host.endswith(f".{domain}"):
+        raise ConfigError(
+            "cookie_domain", repr(domain), f"The application runs at {base.host}, which is not inside that domain."
+        )
+    return domain

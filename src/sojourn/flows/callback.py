@@ -1,0 +1,123 @@
+"""code → tokens → profile → user → claims → token → cookie: the second half of signing in (nextauth.md 4.2, 4.5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sojourn.callbacks import call
+from sojourn.cookies import Cookie, CookieNames
+from sojourn.errors import SignInRefused, StoreUnavailable
+from sojourn.flows.admission import Proof
+from sojourn.flows.limits import SignInLimiter
+from sojourn.flows.visit import Visit
+from sojourn.identifiers import normalise_username
+from sojourn.models import Account, Profile
+from sojourn.oauth import transaction
+from sojourn.oauth.client import OAuthClient
+from sojourn.oauth.transaction import Transaction
+from sojourn.passwords import PasswordHasher, check_password
+from sojourn.ports import Clock, OnceStore, UserStore
+from sojourn.providers import CredentialsProvider, OAuthProvider, OIDCProvider
+from sojourn.tokens import TokenFormat
+
+__all__ = ["finish_sign_in", "open_transaction", "prove_credentials"]
+
+
+def open_transaction(
+    visit: Visit,
+    pairs: Sequence[tuple[str, str]],
+    provider_id: str,
+    *,
+    seal_with: TokenFormat,
+    names: CookieNames,
+    clock: Clock,
+) -> tuple[Transaction, Cookie]:
+    """The transaction that this answer belongs to, and the deletion of its cookie; raises `SignInRefused`."""
+    states = [value for name, value in pairs if name == "state"]
+    if len(states) != 1 or not states[0]:
+        raise SignInRefused("OAuthCallback", "state", "the answer carries no single state")
+    name = f"{names.transaction}.{transaction.id_of(states[0])}"
+    value = visit.cookies.get(name)
+    if not value:
+        raise SignInRefused(
+            "OAuthCallback", "transaction_missing", "this browser began no such sign-in, or it is finished"
+        )
+    opened = transaction.open(value, seal_with, state=states[0], provider=provider_id, now=clock())
+    return opened, Cookie(name=name, value="", secure=names.secure).deleted()
+
+
+async def finish_sign_in(
+    opened: Transaction,
+    pairs: Sequence[tuple[str, str]],
+    provider: OAuthProvider | OIDCProvider,
+    *,
+    client: OAuthClient,
+    once: OnceStore,
+    redirect_uri: str,
+) -> Proof:
+    """Spend the transaction and turn the provider's answer into a proof; raises `SignInRefused`."""
+    key = hashlib.sha256(f"state:{opened.state}".encode()).hexdigest()
+    if not await once.spend(key, opened.expires_at + 60):
+        raise SignInRefused("OAuthCallback", "transaction_spent", "this sign-in was finished already")
+    identity = await client.finish(provider, opened, pairs, redirect_uri)
+    return Proof(
+        profile=identity.profile,
+        account=identity.account,
+        trust_email=provider.trust_email,
+        raw=identity.raw,
+        claims=identity.claims,
+    )
+
+
+async def prove_credentials(
+    visit: Visit,
+    provider: CredentialsProvider,
+    *,
+    users: UserStore | None,
+    hasher: PasswordHasher,
+    limiter: SignInLimiter | None,
+    network: str,
+) -> Proof:
+    """Ask the application, or the users table, who these credentials belong to; raises `SignInRefused`."""
+    account_name = _account_name(visit.fields)
+    if limiter is not None:
+        wait = limiter.take(account_name, network)
+        if wait is not None:
+            raise SignInRefused(
+                "RateLimited", "rate_limited", f"too many failed sign-ins, wait {wait} s", (("retry_after", str(wait)),)
+            )
+    profile = await _authorize(visit, provider, users, hasher)
+    if profile is None:
+        raise SignInRefused(
+            "CredentialsSignin", "credentials", "unknown user or wrong password", (("provider", provider.id),)
+        )
+    if limiter is not None:
+        limiter.succeeded(account_name, network)
+    account = Account(provider=provider.id, provider_account_id=profile.id, type="credentials")
+    return Proof(profile=profile, account=account, trust_email=provider.trust_email, local=provider.authorize is None)
+
+
+def _account_name(fields: Mapping[str, Any]) -> str:
+    # Spellings of one account share one count (CRE-06); forms without a user name share the network's.
+    name = next((fields[key] for key in ("username", "email") if isinstance(fields.get(key), str)), "")
+    return hashlib.sha256((normalise_username(name[:320]) or "").encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def _authorize(
+    visit: Visit, provider: CredentialsProvider, users: UserStore | None, hasher: PasswordHasher
+) -> Profile | None:
+    if provider.authorize is None:
+        if users is None:
+            raise StoreUnavailable("users", "no user store is configured")
+        return await check_password(users, hasher, visit.fields)
+    form = {name: value for name, value in visit.fields.items() if isinstance(value, str)}
+    try:
+        return await call(provider.authorize, form)
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        raise SignInRefused(
+            "CredentialsSignin", "authorize_callback", f"raised {type(error).__name__}", (("provider", provider.id),)
+        ) from error

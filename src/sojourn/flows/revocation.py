@@ -1,0 +1,54 @@
+"""Ending sessions: first durably in the log, then in this process's live set, so that no answer promises too much."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sojourn.events import Event, SessionEnded
+from sojourn.models import Lifetimes, Session
+from sojourn.policy.revocation import EndedSessions
+from sojourn.ports import Clock, Revocation, RevocationLog
+
+__all__ = ["Revoker"]
+
+# A token made elsewhere may live up to an hour longer than ours (TOK-17): an entry must outlive it too.
+_MARGIN = 3600
+
+
+class Revoker:
+    """Ends sessions for good and tells whoever listens."""
+
+    def __init__(
+        self,
+        *,
+        log: RevocationLog,
+        ended: EndedSessions,
+        lifetimes: Lifetimes,
+        clock: Clock,
+        emit: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        self._log = log
+        self._ended = ended
+        self._clock = clock
+        self._emit = emit
+        self._longest = lifetimes.max_age + lifetimes.grace_period + lifetimes.leeway + _MARGIN
+        self._position = 0
+
+    async def catch_up(self) -> None:
+        """Take over what the log holds since the last time; raises `StoreUnavailable`."""
+        self._position, entries = await self._log.read(self._position)
+        for entry in entries:
+            self._ended.end(entry)
+        self._ended.forget(self._clock())
+
+    async def end(self, session: Session[Any], reason: str) -> None:
+        """End this session; every token of it, older or newer, is refused from here on."""
+        if not session.sid:
+            return
+        now = self._clock()
+        revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
+        await self._log.append(revocation)
+        self._ended.end(revocation)
+        self._ended.forget(now)
+        await self._emit(SessionEnded(at=now, sid=session.sid, user_id=session.user_id, reason=reason))

@@ -1,0 +1,254 @@
+"""cookie → token → session → refresh? → cookie: the way of every request that asks who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, assert_never
+
+import msgspec
+
+from sojourn.callbacks import Callbacks, ClaimsChange, call
+from sojourn.cookies import (
+    Cookie,
+    CookieNames,
+    clear_session_cookie,
+    parse_cookie_header,
+    read_session_cookie,
+    session_cookie_from_header,
+    write_session_cookie,
+)
+from sojourn.errors import ClaimsTooLarge, StoreUnavailable, TokenError
+from sojourn.events import Event, SessionRefreshed, SessionRefused, StoreFailed
+from sojourn.models import ClaimsT, Lifetimes, Session, User
+from sojourn.policy import refresh
+from sojourn.ports import Clock, UserStore
+from sojourn.refusals import explain
+from sojourn.strategies import Issued, JWTStrategy
+
+__all__ = ["Carried", "Loaded", "SessionFlow"]
+
+# A cookie is deleted only on proof that it can never work again here. A token of an unknown key may be another
+# server's during a roll-out, and one from the future becomes good by waiting.
+_KEPT = frozenset({"missing", "key", "cookie_name", "not_yet_valid", "issued_in_future"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Generic[ClaimsT]):
+    """The session of a request, or why there is none.
+
+    `code` is the coarse code of a refusal, `step` the check that refused (for events and logs, not for the outside);
+    `cookies` are to be set on the response; `unavailable` means "I cannot tell", which is a 503 and never a sign-out.
+    """
+
+    session: Session[ClaimsT] | None = None
+    code: str | None = None
+    step: str | None = None
+    cookies: tuple[Cookie, ...] = ()
+    unavailable: StoreUnavailable | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried(Generic[ClaimsT]):
+    """What a Cookie header carries: a token and the session it opens, or the step that refused."""
+
+    token: str
+    session: Session[ClaimsT] | None = None
+    step: str = "missing"
+    detail: str = ""
+
+
+class _OnceUser:
+    """Loads the user's row at the first call and remembers it for the rest of the request."""
+
+    __slots__ = ("_found", "_user", "_user_id", "_users")
+
+    def __init__(self, users: UserStore, user_id: str) -> None:
+        self._users = users
+        self._user_id = user_id
+        self._found = False
+        self._user: User | None = None
+
+    async def __call__(self) -> User | None:
+        if not self._found:
+            self._user = await self._users.get(self._user_id)
+            self._found = True
+        return self._user
+
+
+class SessionFlow(Generic[ClaimsT]):
+    """Loads, extends and updates sessions; the only place that turns one into a `Set-Cookie`."""
+
+    def __init__(
+        self,
+        *,
+        strategy: JWTStrategy[ClaimsT],
+        names: CookieNames,
+        lifetimes: Lifetimes,
+        callbacks: Callbacks[ClaimsT],
+        users: UserStore | None,
+        clock: Clock,
+        emit: Callable[[Event], Awaitable[None]],
+        domain: str | None,
+    ) -> None:
+        self._strategy = strategy
+        self._names = names
+        self._lifetimes = lifetimes
+        self._callbacks = callbacks
+        self._users = users
+        self._clock = clock
+        self._emit = emit
+        self._domain = domain
+
+    def carried(self, cookie_header: str) -> Carried[ClaimsT]:
+        """What the session cookie of this header opens, without judging whether it is due; never raises."""
+        error = TokenError("missing")
+        token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
+        if token is not None:
+            try:
+                return Carried(token=token, session=self._strategy.open(token))
+            except TokenError as refused:
+                error = refused
+        cookie = read_session_cookie(parse_cookie_header(cookie_header), self._names)
+        if cookie.refused is not None:
+            error = TokenError(cookie.refused)
+        for candidate in cookie.candidates[1:]:  # a stale form beside the real one must not sign anybody out
+            try:
+                return Carried(token=candidate, session=self._strategy.open(candidate))
+            except TokenError:
+                continue
+        return Carried(token="", step=error.step, detail=error.detail)
+
+    async def load(self, cookie_header: str, client: str | None = None) -> Loaded[ClaimsT]:
+        """The session that this Cookie header carries, extended if it is due."""
+        carried = self.carried(cookie_header)
+        session = carried.session
+        if session is None:
+            return await self._refuse(carried.step, carried.detail, cookie_header, client)
+        decision = refresh.decide(session, self._lifetimes, self._clock())
+        match decision:
+            case refresh.Keep():
+                return Loaded(session=self._bound(session))
+            case refresh.Reject(step=step):
+                return await self._refuse(step, "", cookie_header, client)
+            case refresh.Refresh(expires_at=expires_at):
+                return await self._extend(session, carried.token, expires_at, cookie_header, client)
+            case _:
+                assert_never(decision)
+
+    async def update(self, cookie_header: str, data: object, client: str | None = None) -> Loaded[ClaimsT]:
+        """`POST /session`: the application decides what of `data` the claims take over; nothing is merged by itself."""
+        loaded = await self.load(cookie_header, client)
+        session = loaded.session
+        if session is None:
+            return loaded
+        user = await self._users.get(session.user_id) if self._users is not None else None
+        try:
+            claims = await self._ask(session, ClaimsChange(trigger="update", user=user, data=data))
+        except Exception as error:
+            raise await self._callback_failed(error) from error
+        now = self._clock()
+        expires_at = min(now + self._lifetimes.max_age, session.auth_time + self._lifetimes.absolute_age)
+        token = self.carried(cookie_header).token
+        try:
+            issued = self._strategy.refresh(session, token, expires_at=expires_at, claims=claims)
+        except TokenError as error:
+            return await self._refuse(error.step, error.detail, cookie_header, client)
+        return await self._written(issued, cookie_header, "update")
+
+    def cookies_for(self, issued: Issued[ClaimsT], cookie_header: str) -> tuple[Cookie, ...]:
+        """The session cookie of a token, in chunks if need be; it ends with the token's grace (nextauth.md 2.6)."""
+        return write_session_cookie(
+            issued.token,
+            self._present(cookie_header),
+            self._names,
+            expires_at=issued.session.expires_at + self._lifetimes.grace_period,
+            domain=self._domain,
+        )
+
+    def cleared(self, cookie_header: str) -> tuple[Cookie, ...]:
+        """Deletions for every session cookie that the browser sent."""
+        return clear_session_cookie(self._present(cookie_header), self._names, domain=self._domain)
+
+    async def view(self, session: Session[ClaimsT]) -> Mapping[str, Any]:
+        """What `GET /session` shows: name, email and image, and what the application adds (nextauth.md 3.4)."""
+        claims = session.claims
+        user = {"name": claims.name, "email": claims.email, "image": claims.picture}
+        expires = (
+            datetime.fromtimestamp(session.expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        )
+        view: dict[str, Any] = {"user": user, "expires": expires}
+        if self._callbacks.session is None:
+            return view
+        return await call(self._callbacks.session, view, session)
+
+    def _present(self, cookie_header: str) -> tuple[str, ...]:
+        return read_session_cookie(parse_cookie_header(cookie_header), self._names).present
+
+    def _bound(self, session: Session[ClaimsT]) -> Session[ClaimsT]:
+        if self._users is None:
+            return session
+        return msgspec.structs.replace(session, load_user=_OnceUser(self._users, session.user_id))
+
+    async def _ask(self, session: Session[ClaimsT], change: ClaimsChange) -> ClaimsT:
+        if self._callbacks.claims is None:
+            return session.claims
+        return await call(self._callbacks.claims, session.claims, change)
+
+    async def _extend(
+        self, session: Session[ClaimsT], token: str, expires_at: int, cookie_header: str, client: str | None
+    ) -> Loaded[ClaimsT]:
+        """A new token for the same session; if nobody can be asked, a session that is still valid stays as it is."""
+        try:
+            user = await self._users.get(session.user_id) if self._users is not None else None
+        except StoreUnavailable as error:
+            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+            return self._unextended(session, error)
+        if user is not None and user.disabled_at is not None:
+            return await self._refuse("ended", "the user is disabled", cookie_header, client)
+        try:
+            claims = await self._ask(session, ClaimsChange(trigger="refresh", user=user))
+        except Exception as error:
+            return self._unextended(session, await self._callback_failed(error))
+        try:
+            issued = self._strategy.refresh(session, token, expires_at=expires_at, claims=claims)
+        except TokenError as error:
+            return await self._refuse(error.step, error.detail, cookie_header, client)
+        except ClaimsTooLarge as error:
+            return self._unextended(session, await self._callback_failed(error))
+        return await self._written(issued, cookie_header, "refresh")
+
+    async def _callback_failed(self, error: Exception) -> StoreUnavailable:
+        # What the application raised is for its own log; a browser learns only that we cannot tell right now.
+        detail = f"the claims callback failed with {type(error).__name__}"
+        await self._emit(StoreFailed(at=self._clock(), store="callbacks.claims", detail=detail))
+        return StoreUnavailable("callbacks.claims", detail)
+
+    def _unextended(self, session: Session[ClaimsT], error: StoreUnavailable) -> Loaded[ClaimsT]:
+        if self._clock() < session.expires_at:
+            return Loaded(session=self._bound(session))
+        return Loaded(code="unavailable", unavailable=error)
+
+    async def _written(self, issued: Issued[ClaimsT], cookie_header: str, trigger: str) -> Loaded[ClaimsT]:
+        session = issued.session
+        await self._emit(
+            SessionRefreshed(
+                at=self._clock(),
+                sid=session.sid,
+                user_id=session.user_id,
+                trigger=trigger,
+                expires_at=session.expires_at,
+            )
+        )
+        return Loaded(session=self._bound(session), cookies=self.cookies_for(issued, cookie_header))
+
+    async def _refuse(self, step: str, detail: str, cookie_header: str, client: str | None) -> Loaded[ClaimsT]:
+        code = TokenError(step).code
+        if step != "missing":
+            text = explain(step)
+            cause = f"{text.cause} ({detail})" if detail else text.cause
+            await self._emit(
+                SessionRefused(at=self._clock(), step=step, code=code, cause=cause, fix=text.fix, client=client)
+            )
+        return Loaded(code=code, step=step, cookies=() if step in _KEPT else self.cleared(cookie_header))

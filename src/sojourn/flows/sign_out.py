@@ -1,0 +1,23 @@
+"""This session ends; the cookie is cleared in every chunk (nextauth.md 1.2.7, invariant 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sojourn.cookies import Cookie
+from sojourn.flows.revocation import Revoker
+from sojourn.flows.session import SessionFlow
+
+__all__ = ["sign_out"]
+
+
+async def sign_out(cookie_header: str, *, sessions: SessionFlow[Any], revoker: Revoker) -> tuple[Cookie, ...]:
+    """End the session that this Cookie header carries and delete its cookies.
+
+    A token that opens nothing is only deleted. Raises `StoreUnavailable` when the end could not be made durable: the
+    cookie then stays, and the answer must say that nobody was signed out.
+    """
+    session = sessions.carried(cookie_header).session
+    if session is not None:
+        await revoker.end(session, "sign_out")
+    return sessions.cleared(cookie_header)

@@ -1,0 +1,84 @@
+"""What every endpoint needs to know of a request, read once: fields, cookies, CSRF pair, the way back (nextauth.md 0)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sojourn.callbacks import Callbacks, call
+from sojourn.cookies import Cookie, CookieNames, parse_cookie_header
+from sojourn.http import Request, query_first, read_fields
+from sojourn.policy import csrf, redirects
+
+__all__ = ["Visit", "read_visit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request to an endpoint.
+
+    `csrf_refusal` is the step that refused the CSRF defence, or `None`; `callback_url` has passed the redirect rule;
+    `set_cookies` are the CSRF and callback-url cookies that changed.
+    """
+
+    request: Request
+    fields: Mapping[str, Any]
+    cookies: Mapping[str, str]
+    csrf_token: str
+    csrf_refusal: str | None
+    callback_url: str
+    set_cookies: tuple[Cookie, ...]
+
+    def field(self, name: str) -> str:
+        """A text field of the body, or an empty text."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else ""
+
+
+async def read_visit(
+    request: Request,
+    *,
+    names: CookieNames,
+    secrets_newest_first: Sequence[bytes],
+    joined_hash: bool,
+    origin: str,
+    callbacks: Callbacks[Any],
+    domain: str | None,
+) -> Visit:
+    """Read the request; raises `BadRequest` when its body cannot be."""
+    fields = read_fields(request) if request.method == "POST" else {}
+    cookies = parse_cookie_header(request.headers.get("cookie", ""))
+    pair = csrf.read_or_make(
+        cookies.get(names.csrf), secrets_newest_first, lambda: secrets.token_hex(32), joined_hash=joined_hash
+    )
+    refusal = "method"
+    if request.method == "POST":
+        refusal = csrf.refuse(pair, fields.get("csrfToken"), origin=origin, headers=request.headers) or ""
+    remembered = cookies.get(names.callback_url)
+    wanted = fields.get("callbackUrl") or query_first(request.query, "callbackUrl") or remembered
+    callback_url = await resolve(wanted, origin=origin, callbacks=callbacks)
+    changed: list[Cookie] = []
+    if not pair.verified_cookie:
+        changed.append(Cookie(name=names.csrf, value=pair.cookie_value, secure=names.secure))
+    if callback_url != remembered:
+        changed.append(Cookie(name=names.callback_url, value=callback_url, secure=names.secure, domain=domain))
+    return Visit(
+        request=request,
+        fields=fields,
+        cookies=cookies,
+        csrf_token=pair.token,
+        csrf_refusal=refusal or None,
+        callback_url=callback_url,
+        set_cookies=tuple(changed),
+    )
+
+
+async def resolve(wanted: object, *, origin: str, callbacks: Callbacks[Any]) -> str:
+    """Where the browser may be sent: the application's `redirect` is asked, the redirect rule has the last word."""
+    if not wanted or not isinstance(wanted, str):
+        return origin
+    if callbacks.redirect is not None:
+        wanted = await call(callbacks.redirect, wanted, origin)
+    return redirects.resolve(wanted, base_url=origin, origin=origin)
