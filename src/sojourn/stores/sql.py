@@ -1,0 +1,263 @@
+"""Users, spent keys and revocations in SQLite: one thread that writes, one that reads.
+
+In WAL mode a writer that waits for another process's lock does not stop readers; with one thread it would.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
+
+from sojourn.errors import ConfigError, Conflict
+from sojourn.models import Account, User
+from sojourn.ports import Clock, Revocation, system_clock
+from sojourn.stores.schema import accounts, revocations, spent, sqlite_text, users
+from sojourn.stores.sqlite_thread import SQLiteThread, transaction
+
+__all__ = ["SQLiteDatabase"]
+
+ResultT = TypeVar("ResultT")
+
+# Few enough that no request pays for a long pause, more than one so that the rows cannot pile up.
+_BATCH: Final[ColumnElement[int]] = literal_column("32")
+_FROM_THE_FIRST: Final[ColumnElement[int]] = literal_column("0")
+
+_USER_FIELDS: Final = tuple(field.name for field in fields(User))
+_ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
+_REVOCATION_FIELDS: Final = tuple(field.name for field in fields(Revocation))
+_CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
+
+_user = [users.c[name] for name in _USER_FIELDS]
+_by_account = (accounts.c.provider == bindparam("provider"), accounts.c.provider_account_id == bindparam("account_id"))
+
+_GET: Final = sqlite_text(select(*_user).where(users.c.id == bindparam("user_id")))
+_GET_BY_EMAIL: Final = sqlite_text(select(*_user).where(users.c.email == bindparam("address")))
+_GET_BY_USERNAME: Final = sqlite_text(
+    select(*_user, users.c.password_hash).where(users.c.username == bindparam("name"))
+)
+_GET_BY_ACCOUNT: Final = sqlite_text(
+    select(*_user).join(accounts, accounts.c.user_id == users.c.id).where(*_by_account)
+)
+_LIST_ACCOUNTS: Final = sqlite_text(
+    select(*(accounts.c[name] for name in _ACCOUNT_FIELDS))
+    .where(accounts.c.user_id == bindparam("owner"))
+    .order_by(accounts.c.created_at, accounts.c.provider, accounts.c.provider_account_id)
+)
+_INSERT_USER: Final = sqlite_text(insert(users))
+_INSERT_ACCOUNT: Final = sqlite_text(insert(accounts))
+_UPDATE: Final = sqlite_text(
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGEABLE})
+)
+_RECORD_LOGIN: Final = sqlite_text(
+    update(users).where(users.c.id == bindparam("user_id")).values(last_login_at=bindparam("new_last_login_at"))
+)
+_SET_PASSWORD_HASH: Final = sqlite_text(
+    update(users).where(users.c.id == bindparam("user_id")).values(password_hash=bindparam("new_password_hash"))
+)
+_SPEND: Final = sqlite_text(insert_or_ignore(spent).on_conflict_do_nothing(index_elements=[spent.c.key]))
+_FORGET_SPENT: Final = sqlite_text(
+    delete(spent).where(
+        spent.c.key.in_(
+            select(spent.c.key).where(spent.c.forget_after < bindparam("now")).limit(_BATCH).offset(_FROM_THE_FIRST)
+        )
+    )
+)
+_APPEND: Final = sqlite_text(insert(revocations).values({name: bindparam(name) for name in _REVOCATION_FIELDS}))
+_READ: Final = sqlite_text(
+    select(revocations.c.position, *(revocations.c[name] for name in _REVOCATION_FIELDS))
+    .where(revocations.c.position > bindparam("after"))
+    .order_by(revocations.c.position)
+)
+_FORGET_REVOCATIONS: Final = sqlite_text(
+    delete(revocations).where(
+        revocations.c.position.in_(
+            select(revocations.c.position)
+            .where(revocations.c.forget_after < bindparam("now"))
+            .limit(_BATCH)
+            .offset(_FROM_THE_FIRST)
+        )
+    )
+)
+
+# What SQLite says when a unique constraint fails, and what that means to the caller.
+_CONFLICTS: Final[Mapping[str, str]] = {
+    "users.id": "id",
+    "users.email": "email",
+    "users.username": "username",
+    "accounts.provider, accounts.provider_account_id": "account",
+}
+
+
+class SQLiteDatabase:
+    """One file and its stores: `users`, `once`, `revocations`; `busy_timeout` in seconds bounds every wait.
+
+    A job connects by itself when needed, so that the database may come back without a restart.
+    """
+
+    def __init__(self, path: str, *, clock: Clock = system_clock, busy_timeout: float = 2.0) -> None:
+        self._path = Path(path).absolute()
+        self.writer = SQLiteThread(self._path, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
+        self.reader = SQLiteThread(self._path, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
+        self.users = SQLiteUserStore(self)
+        self.once = SQLiteOnceStore(self, clock)
+        self.revocations = SQLiteRevocationLog(self, clock)
+
+    async def connect(self) -> None:
+        """Open the file and make its tables.
+
+        Raises `ConfigError` if it never can, `StoreUnavailable` if it cannot now.
+        """
+        folder = self._path.parent
+        if not await anyio.Path(folder).is_dir():
+            raise ConfigError("database", f"the folder {folder} does not exist", "Create it, or name a file elsewhere.")
+        if await anyio.Path(self._path).is_dir():
+            raise ConfigError("database", f"{self._path} is a folder", "Name a file.")
+        await self.writer.connect()
+        await self.reader.connect()
+
+    async def aclose(self) -> None:
+        """Finish what was asked, close both connections, end both threads."""
+        await self.reader.aclose()
+        await self.writer.aclose()
+
+    async def read(self, statement: str, parameters: Mapping[str, object]) -> list[Any]:
+        """All rows of one statement."""
+        return await self.reader.run(lambda connection: connection.execute(statement, parameters).fetchall())
+
+    async def write(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """The job in one transaction; raises `Conflict` naming the unique thing that exists already."""
+
+        def whole(connection: sqlite3.Connection) -> ResultT:
+            with transaction(connection):
+                try:
+                    return job(connection)
+                except sqlite3.IntegrityError as error:
+                    conflict = _conflict(error)
+                    if conflict is None:
+                        raise
+                    raise conflict from None
+
+        return await self.writer.run(whole)
+
+
+class SQLiteUserStore:
+    """Users, accounts and password hashes in two tables."""
+
+    def __init__(self, database: SQLiteDatabase) -> None:
+        self._database = database
+
+    async def get(self, user_id: str) -> User | None:
+        return await self._one(_GET, {"user_id": user_id})
+
+    async def get_by_email(self, email: str) -> User | None:
+        return await self._one(_GET_BY_EMAIL, {"address": email})
+
+    async def get_by_account(self, provider: str, provider_account_id: str) -> User | None:
+        return await self._one(_GET_BY_ACCOUNT, {"provider": provider, "account_id": provider_account_id})
+
+    async def get_by_username(self, username: str) -> tuple[User, str | None] | None:
+        rows = await self._database.read(_GET_BY_USERNAME, {"name": username})
+        return (_read_user(rows[0][:-1]), rows[0][-1]) if rows else None
+
+    async def create(self, user: User, account: Account | None = None, password_hash: str | None = None) -> User:
+        """Insert the user and their first account, which becomes theirs whatever its `user_id` says."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(_INSERT_USER, {**asdict(user), "password_hash": password_hash})
+            if account is not None:
+                connection.execute(_INSERT_ACCOUNT, asdict(replace(account, user_id=user.id)))
+
+        await self._database.write(job)
+        return user
+
+    async def link(self, account: Account) -> None:
+        """Insert an account; raises `Conflict("account")` if it is taken, `Conflict("user")` if the user is gone."""
+        await self._database.write(lambda connection: connection.execute(_INSERT_ACCOUNT, asdict(account)))
+
+    async def update(self, user: User) -> None:
+        """Write name, email, verification, image and disabling; raises `Conflict("user")` or `Conflict("email")`."""
+        changes = {f"new_{name}": getattr(user, name) for name in _CHANGEABLE}
+        await self._change_one(_UPDATE, {**changes, "user_id": user.id})
+
+    async def record_login(self, user_id: str, at: int) -> None:
+        """Note when the user last signed in; a user who is gone is no error."""
+        parameters = {"user_id": user_id, "new_last_login_at": at}
+        await self._database.write(lambda connection: connection.execute(_RECORD_LOGIN, parameters))
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        """Replace the hash; raises `Conflict("user")` if the user is gone."""
+        await self._change_one(_SET_PASSWORD_HASH, {"user_id": user_id, "new_password_hash": password_hash})
+
+    async def list_accounts(self, user_id: str) -> Sequence[Account]:
+        """The user's accounts, oldest first."""
+        rows = await self._database.read(_LIST_ACCOUNTS, {"owner": user_id})
+        return [Account(**dict(zip(_ACCOUNT_FIELDS, row, strict=True))) for row in rows]
+
+    async def _one(self, statement: str, parameters: Mapping[str, object]) -> User | None:
+        rows = await self._database.read(statement, parameters)
+        return _read_user(rows[0]) if rows else None
+
+    async def _change_one(self, statement: str, parameters: Mapping[str, object]) -> None:
+        changed = await self._database.write(lambda connection: connection.execute(statement, parameters).rowcount)
+        if not changed:
+            raise Conflict("user")
+
+
+class SQLiteOnceStore:
+    """Spent keys in a table; each spending also forgets a few that are past their time."""
+
+    def __init__(self, database: SQLiteDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def spend(self, key: str, forget_after: int) -> bool:
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> bool:
+            connection.execute(_FORGET_SPENT, {"now": now})
+            return connection.execute(_SPEND, {"key": key, "forget_after": forget_after}).rowcount == 1
+
+        return await self._database.write(job)
+
+
+class SQLiteRevocationLog:
+    """Revocations in a table whose positions only grow; each entry also forgets a few that are past their time."""
+
+    def __init__(self, database: SQLiteDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def append(self, revocation: Revocation) -> None:
+        now = self._clock()
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(_FORGET_REVOCATIONS, {"now": now})
+            connection.execute(_APPEND, asdict(revocation))
+
+        await self._database.write(job)
+
+    async def read(self, after: int = 0) -> tuple[int, Sequence[Revocation]]:
+        rows = await self._database.read(_READ, {"after": after})
+        position = rows[-1][0] if rows else after
+        return position, [Revocation(**dict(zip(_REVOCATION_FIELDS, row[1:], strict=True))) for row in rows]
+
+
+def _read_user(row: Sequence[Any]) -> User:
+    return User(**dict(zip(_USER_FIELDS, row, strict=True)))
+
+
+def _conflict(error: sqlite3.IntegrityError) -> Conflict | None:
+    if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return Conflict("user")
+    _, _, columns = str(error).partition("UNIQUE constraint failed: ")
+    what = _CONFLICTS.get(columns)
+    return None if what is None else Conflict(what)
