@@ -1,0 +1,6 @@
+"""What tests of applications and of stores need; importing it needs no test runner."""
+
+from sojourn.testing.clock import DrivenClock
+from sojourn.testing.stores import OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
+
+__all__ = ["DrivenClock", "OnceStoreContract", "RevocationLogContract", "Rows", "UserStoreContract"]

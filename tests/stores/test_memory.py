@@ -1,0 +1,62 @@
+"""The reference store keeps the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from sojourn.stores.memory import MemoryOnceStore, MemoryRevocationLog, MemoryUserStore
+from sojourn.testing import DrivenClock, OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
+
+
+@pytest.fixture
+def clock() -> DrivenClock:
+    return DrivenClock()
+
+
+@pytest.fixture
+def users() -> MemoryUserStore:
+    return MemoryUserStore()
+
+
+@pytest.fixture
+def once(clock: DrivenClock) -> MemoryOnceStore:
+    return MemoryOnceStore(clock)
+
+
+@pytest.fixture
+def log(clock: DrivenClock) -> MemoryRevocationLog:
+    return MemoryRevocationLog(clock)
+
+
+@pytest.fixture
+def rows(users: MemoryUserStore, once: MemoryOnceStore, log: MemoryRevocationLog) -> Rows:
+    async def read(table: str) -> Sequence[Mapping[str, Any]]:
+        match table:
+            case "users":
+                hashes = users._password_hashes
+                return [asdict(user) | {"password_hash": hashes.get(user.id)} for user in users._users.values()]
+            case "accounts":
+                return [asdict(account) for account in users._accounts.values()]
+            case "spent":
+                assert len(once._spent) == len(once._expiring)
+                return [{"key": key, "forget_after": forget_after} for key, forget_after in once._spent.items()]
+            case _:
+                return [asdict(entry) for _, entry in log._entries]
+
+    return read
+
+
+class TestMemoryUsers(UserStoreContract):
+    pass
+
+
+class TestMemoryOnce(OnceStoreContract):
+    pass
+
+
+class TestMemoryRevocations(RevocationLogContract):
+    pass
