@@ -1,0 +1,282 @@
+"""Every refusal in plain English: what a step's refusal means and how to mend it, and what the outside may read.
+
+Events, logs, `sojourn token open` and the doctor show `explain(step)`. Browsers and API clients see `public(code)`,
+which says the same for every kind of damaged or forged token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["COMMON_ERRORS", "CommonError", "Explanation", "PublicText", "explain", "public"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a step refused, and what to do about it; for those who run the application."""
+
+    cause: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicText:
+    """Title and detail of a problem document (RFC 9457)."""
+
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommonError:
+    """An error that everybody meets one day: the code that the outside sees, the step that the log names."""
+
+    code: str
+    step: str
+
+
+COMMON_ERRORS: Final = {
+    "invalid signature": CommonError("session_invalid", "signature"),
+    "expired token": CommonError("session_expired", "expired"),
+    "missing cookie": CommonError("session_missing", "missing"),
+    "database failure": CommonError("unavailable", "store"),
+    "provider error": CommonError("Callback", "provider_error"),
+    "clock skew": CommonError("session_invalid", "issued_in_future"),
+    "cookie domain mismatch": CommonError("session_missing", "host"),
+}
+
+_PROVIDER_FAULT: Final = (
+    "If it happens to everybody, compare the provider's settings with ours; for one person, let them try again."
+)
+_BEGIN_AGAIN: Final = "Begin the sign-in again, in one browser, and finish it within 15 minutes."
+_CLOCKS: Final = "Synchronise the clocks of all servers with NTP; small differences are covered by session.leeway."
+
+_TOKEN: Final = {
+    "missing": Explanation(
+        "The request carried no session cookie.",
+        "Sign in; if you did, check that the cookie's domain, path and Secure flag fit this URL.",
+    ),
+    "form": Explanation(
+        "The session cookie is not a token of the configured format.",
+        "Check that compat and session.token are the same on every server; otherwise somebody edited the cookie.",
+    ),
+    "header": Explanation(
+        "The token's header names a format or algorithm that is not accepted here.",
+        "Check that compat and session.token are the same on every server.",
+    ),
+    "key": Explanation(
+        "The token was made with a key that this server does not have.",
+        "Give every server the secret that made it; after a rotation, keep the old one while its tokens live.",
+    ),
+    "signature": Explanation(
+        "The token's signature or authentication tag does not fit its content.",
+        "Somebody edited the cookie; if it happens to everybody, compare the secrets of all servers.",
+    ),
+    "claims": Explanation(
+        "The token opened, but its claims are not what the claims type demands.",
+        "Give fields added to the claims type a default, so that older tokens still open.",
+    ),
+    "expired": Explanation(
+        "The token expired, and its grace period is over.",
+        "Sign in again; raise session.max_age or session.grace_period if that comes too often.",
+    ),
+    "not_yet_valid": Explanation("The token says that it is not valid yet.", _CLOCKS),
+    "issued_in_future": Explanation("The token was issued in this server's future: two clocks disagree.", _CLOCKS),
+    "lifetime": Explanation(
+        "The token expires farther ahead than session.max_age allows.",
+        "Use the same session.max_age wherever tokens are made; tokens made under a longer one end here.",
+    ),
+    "absolute_age": Explanation(
+        "The session reached its absolute age, which no refresh passes.",
+        "Sign in again; session.absolute_age sets the limit.",
+    ),
+    "ended": Explanation(
+        "The session was ended: by signing out, by an operator, or because the user was disabled.",
+        "Sign in again; a user that should not be disabled must be enabled first.",
+    ),
+    "audience": Explanation(
+        "The token was made for another application or by another issuer.",
+        "Check base_url: issuer and audience come from it, and each application has its own.",
+    ),
+    "chunks": Explanation(
+        "The session cookie came in pieces that do not fit together.",
+        "Sign in again; if it keeps happening, a proxy drops large headers or the session holds too many claims.",
+    ),
+    "cookie_name": Explanation(
+        "A session cookie came under the name for the other scheme (http or https).",
+        "Set base_url to the URL that browsers use: with https the name starts with __Secure-.",
+    ),
+}
+
+_REQUEST: Final = {
+    "host": Explanation(
+        "The request came for another host than base_url names, so the browser keeps its cookies for that host.",
+        "Set base_url to the URL that browsers use, or set cookie_domain to the domain that both hosts share.",
+    ),
+    "cookie_domain": Explanation(
+        "The cookie's domain does not contain the host that browsers use, so they drop the cookie.",
+        "Set cookie_domain to a domain that contains base_url's host, or leave it out.",
+    ),
+    "fetch_metadata": Explanation(
+        "The browser said that another site sent this form (Sec-Fetch-Site).",
+        "Send forms from pages of base_url's own origin.",
+    ),
+    "origin": Explanation(
+        "The form came from another origin than base_url's.",
+        "Open the application under base_url, and let the proxy pass the Origin header on unchanged.",
+    ),
+    "double_submit": Explanation(
+        "The CSRF token is missing, or it does not fit the CSRF cookie.",
+        "Fetch a new token from /csrf and send it as csrfToken, with cookies.",
+    ),
+    "method": Explanation(
+        "A change of state was asked for by a method other than POST.", "Send it as POST with a CSRF token."
+    ),
+    "rate_limited": Explanation(
+        "There were too many failed sign-ins for this account or from this network.",
+        "Wait; rate_limit.sign_in sets how many are allowed in what time.",
+    ),
+    "store": Explanation(
+        "The database did not answer in time.",
+        "Check that it runs, that the database URL is right and that its disk is not full; nobody was signed out.",
+    ),
+}
+
+_SIGN_IN: Final = {
+    "credentials": Explanation(
+        "The user is unknown or the password is wrong.", "Check both; `sojourn users add` makes a user."
+    ),
+    "authorize_callback": Explanation(
+        "The application's authorize function raised an exception.",
+        "Find its traceback in the application's log; return None for wrong credentials.",
+    ),
+    "sign_in_callback": Explanation(
+        "The application's sign_in callback refused, or raised an exception.",
+        "Let the callback return True for everybody who may enter.",
+    ),
+    "claims_callback": Explanation(
+        "The application's claims callback raised an exception or returned something else than claims.",
+        "Return claims.replace(...), and find the traceback in the application's log.",
+    ),
+    "claims_too_large": Explanation(
+        "The claims do not fit the session's byte budget.", "Keep fewer or shorter claims, or raise session.max_chunks."
+    ),
+    "disabled": Explanation("The user's record is disabled.", "Enable the user, if that was not meant."),
+    "not_linked": Explanation(
+        "The address belongs to a user who signs in another way.",
+        "Sign in that way first, then link; trust_email links at once where both sides verified the address.",
+    ),
+    "account_taken": Explanation(
+        "The account at the provider belongs to another user here.",
+        "Sign out first, or sign in with the account that belongs to this user.",
+    ),
+}
+
+_OAUTH: Final = {
+    "transaction_missing": Explanation(
+        "The browser brought no cookie of a sign-in that it began, or that sign-in is finished.",
+        f"{_BEGIN_AGAIN} If it happens to everybody, base_url is not the URL that browsers use.",
+    ),
+    "transaction_spent": Explanation(
+        "The provider's answer was used already, by a reload or by a second tab.",
+        "Nothing to mend if the person is signed in; otherwise begin again.",
+    ),
+    "transaction": Explanation(
+        "The cookie of this sign-in could not be opened, is too old or belongs to another provider.", _BEGIN_AGAIN
+    ),
+    "state": Explanation(
+        "The answer's state is missing, doubled or not the one of this browser's sign-in.", _BEGIN_AGAIN
+    ),
+    "iss": Explanation(
+        "The answer names another issuer than the provider that was asked (RFC 9207).",
+        "Spell issuer exactly as the provider does; otherwise another provider answered in its place.",
+    ),
+    "duplicate": Explanation("The answer carried a parameter twice.", _PROVIDER_FAULT),
+    "code": Explanation("The answer carried no single authorization code.", _PROVIDER_FAULT),
+    "provider_error": Explanation(
+        "The provider answered with an error, or the person cancelled.",
+        "The detail holds its error code (RFC 6749 4.1.2.1): access_denied is a choice, others are settings.",
+    ),
+    "unreachable": Explanation(
+        "The provider could not be reached, was too slow or said too much.",
+        "Check that this server reaches the provider's host over the network, and the provider's status page.",
+    ),
+    "discovery": Explanation(
+        "The provider's discovery document is missing, broken or names another issuer.",
+        "Open {issuer}/.well-known/openid-configuration and set issuer exactly as it stands there.",
+    ),
+    "metadata": Explanation(
+        "The provider's metadata lack an endpoint or name one that is not https.",
+        "Set the endpoint in the provider's configuration, or ask the provider.",
+    ),
+    "token_endpoint": Explanation(
+        "The provider's token endpoint refused the code or gave an answer that breaks the protocol.",
+        "Check client_id, client_secret, token_endpoint_auth_method and the registered redirect URI.",
+    ),
+    "id_token": Explanation(
+        "The ID token failed a check, so it proves nothing.",
+        "Check issuer and client_id; the step's second half names the claim or the signature that failed.",
+    ),
+    "id_token.nonce": Explanation(
+        "The ID token was made for another sign-in: its nonce is missing or differs.", _BEGIN_AGAIN
+    ),
+    "id_token.signature": Explanation(
+        "The ID token's signature does not fit the provider's published keys.",
+        "Check that issuer is the real provider; after a key rotation, wait half a minute for its new keys.",
+    ),
+    "id_token.expired": Explanation(
+        "The ID token had expired when it arrived.",
+        "Synchronise this server's clock with NTP, then ask the provider to do the same.",
+    ),
+    "id_token.iat": Explanation(
+        "The ID token was issued in this server's future, or long ago.",
+        "Synchronise this server's clock with NTP, then ask the provider to do the same.",
+    ),
+    "id_token.aud": Explanation(
+        "The ID token was made for another client.", "Set client_id exactly as the provider registered it."
+    ),
+    "jwks": Explanation(
+        "The provider's keys could not be read, or none of them fits.",
+        "Open the jwks_uri of its discovery document; keys must be RSA of 2048 bits or more, or on the right curve.",
+    ),
+    "userinfo": Explanation(
+        "The provider's userinfo could not be read, or is about somebody else.",
+        "Check the scopes, and that sub is the same as in the ID token.",
+    ),
+    "profile": Explanation(
+        "No profile could be made of what the provider sent.",
+        "Check the provider's profile function: it needs an id that is there for everybody.",
+    ),
+}
+
+_STEPS: Final = _TOKEN | _REQUEST | _SIGN_IN | _OAUTH
+_UNKNOWN: Final = Explanation(
+    "The request was refused.", "The event's step names the check; search the documentation for it."
+)
+
+_PUBLIC: Final = {
+    "session_missing": PublicText(
+        "Not signed in", "This needs a session, and the request carried none. Sign in and try again."
+    ),
+    "session_invalid": PublicText(
+        "Session not accepted", "The session that came with the request is not valid here. Sign in again."
+    ),
+    "session_expired": PublicText("Session expired", "The session is too old. Sign in again."),
+    "session_ended": PublicText("Session ended", "The session was ended before its time. Sign in again."),
+    "rate_limited": PublicText("Too many attempts", "Wait as long as Retry-After says, then try again."),
+    "unavailable": PublicText(
+        "Temporarily unavailable",
+        "It cannot be told right now who is signed in. Try again shortly; nobody was signed out.",
+    ),
+}
+
+
+def explain(step: str) -> Explanation:
+    """The cause and the fix of a refusing step; of `id_token.x` without words of its own, those of `id_token`."""
+    return _STEPS.get(step) or _STEPS.get(step.partition(".")[0], _UNKNOWN)
+
+
+def public(code: str) -> PublicText:
+    """What the outside may read about a coarse code; an unknown code reads like `session_invalid`."""
+    return _PUBLIC.get(code, _PUBLIC["session_invalid"])
