@@ -1,0 +1,273 @@
+"""Pure ASGI: one middleware, one lazy session per request, one translation each way.
+
+Imports no framework. A request that never asks for its session costs one small object and nothing else: no cookie is
+read, no `Request` is built, no header is touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+import anyio
+
+from sojourn.errors import BadRequest, ConfigError
+from sojourn.http import MAX_BODY, Request, Response, problem
+from sojourn.models import ClaimsT
+
+if TYPE_CHECKING:
+    from sojourn.auth import Auth
+    from sojourn.flows.session import Loaded
+
+__all__ = ["ASGIApp", "LazySession", "RawHeaders", "SojournMiddleware", "lazy_session"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_Headers = Iterable[tuple[bytes, bytes]]
+
+_SCOPE_KEY: Final = "sojourn"
+_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+# What a cache between us and the browser may act on instead of Cache-Control (RFC 9213 and its forerunners).
+_CACHING: Final = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires"})
+
+logger = logging.getLogger("sojourn")
+
+
+class RawHeaders(Mapping[str, str]):
+    """ASGI's header list read in place: lower-case names, repeated fields joined (`Cookie` with `; `)."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: _Headers) -> None:
+        self._raw = raw
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field's value, without building a dictionary of all others."""
+        wanted = name.encode("latin-1")
+        found: bytes | None = None
+        for key, value in self._raw:
+            if key == wanted:
+                found = value if found is None else found + (b"; " if wanted == b"cookie" else b", ") + value
+        return default if found is None else found.decode("latin-1")
+
+    def __getitem__(self, name: str) -> str:
+        value: str | None = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
+
+    def __len__(self) -> int:
+        return len({key for key, _ in self._raw})
+
+
+class LazySession(Generic[ClaimsT]):
+    """This request's session: loaded at the first `await lazy()`, the same answer afterwards."""
+
+    __slots__ = ("_loaded", "_loading", "_scope", "_send", "_waiting", "auth")
+
+    def __init__(self, auth: Auth[ClaimsT], scope: Scope, send: Send) -> None:
+        self.auth = auth
+        self._scope = scope
+        self._send = send
+        self._loaded: Loaded[ClaimsT] | None = None
+        self._loading = False
+        self._waiting: anyio.Event | None = None
+
+    async def __call__(self) -> Loaded[ClaimsT]:
+        """What the cookie opens; tasks of one request that ask together share one load."""
+        while self._loaded is None:
+            if self._loading:
+                self._waiting = self._waiting or anyio.Event()
+                await self._waiting.wait()
+                continue
+            self._loading = True
+            try:
+                self._loaded = await self.auth.load(_request(self._scope, routed_path(self._scope)))
+            finally:
+                self._loading = False
+                if self._waiting is not None:
+                    self._waiting.set()
+                    self._waiting = None
+        return self._loaded
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Forward to the server; the response's start takes what loading the session implies with it."""
+        if self._loaded is not None and message["type"] in _STARTS:
+            message = {**message, "headers": _marked(message, self._loaded)}
+        return self._send(message)
+
+
+def lazy_session(scope: Scope, auth: Auth[ClaimsT]) -> LazySession[ClaimsT]:
+    """The lazy session that `SojournMiddleware` left in this scope; `ConfigError` when this `auth` is not mounted."""
+    lazy = scope.get(_SCOPE_KEY)
+    if not isinstance(lazy, LazySession) or lazy.auth is not auth:
+        raise ConfigError("mount", "a session was asked for, but this Auth is not mounted on the application", "Call mount(app, auth).")
+    return lazy
+
+
+class SojournMiddleware:
+    """Answers everything under the base path and gives every other request its lazy session.
+
+    Start-up and shut-down of `auth` follow the lifespan, also for applications that have none. What the application
+    raises passes through untouched.
+    """
+
+    def __init__(self, app: ASGIApp, auth: Auth[Any]) -> None:
+        self.app = app
+        self.auth = auth
+        self._base = auth.base_path
+        self._below = auth.base_path + "/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            path: str = routed_path(scope)
+            if path.startswith(self._below) or path == self._base:
+                await self._answer(scope, path, receive, send)
+                return
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        elif kind != "websocket":
+            await self.app(scope, receive, send)
+            return
+        lazy = scope[_SCOPE_KEY] = LazySession(self.auth, scope, send)
+        await self.app(scope, receive, lazy.send)
+
+    async def _answer(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        try:
+            body = b"" if scope["method"] in ("GET", "HEAD") else await _read_body(scope, receive)
+            if body is None:
+                return
+            response = await self.auth.handle(_request(scope, path, body))
+            messages = _messages(scope, response)
+        except BadRequest as refused:
+            # Bytes of the body may still be on their way: the connection cannot carry another request.
+            closing = (("Connection", "close"),) if scope.get("http_version", "").startswith("1") else ()
+            messages = _messages(scope, problem(refused.status, refused.code, "Bad request", str(refused), closing))
+        except Exception:
+            incident = secrets.token_hex(8)
+            logger.exception("incident %s: %s %s failed", incident, scope["method"], ascii(path))
+            failure = problem(500, "internal_error", "Internal server error", f"Something failed on our side (incident {incident}).")
+            messages = _messages(scope, failure)
+        for message in messages:
+            await send(message)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first: Message | None = await receive()
+        try:
+            await self.auth.start()
+        except BaseException as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        asked = False
+
+        async def receive_again() -> Message:
+            nonlocal asked, first
+            asked = True
+            message, first = first, None
+            return message or await receive()
+
+        async def send_closing(message: Message) -> None:
+            if message["type"] != "lifespan.startup.complete":
+                await self.auth.aclose()
+            await send(message)
+
+        try:
+            await self.app(scope, receive_again, send_closing)
+        except Exception:
+            if asked:
+                await self.auth.aclose()
+                raise
+            await send({"type": "lifespan.startup.complete"})  # the application has no lifespan, ours goes on
+            await receive()
+            await send_closing({"type": "lifespan.shutdown.complete"})
+
+
+def routed_path(scope: Scope) -> str:
+    """The path that the application routes by: decoded, without the prefix it is mounted under."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and (path == root or path.startswith(root + "/")):
+        return path[len(root) :]
+    return path
+
+
+def _request(scope: Scope, path: str, body: bytes = b"") -> Request:
+    client = scope.get("client")
+    return Request(
+        method=scope.get("method", "GET"),  # a WebSocket's handshake is a GET
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        headers=RawHeaders(scope["headers"]),
+        body=body,
+        client=client[0] if client else None,
+        scheme=scope.get("scheme", "http"),
+    )
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
+    """The whole body, or `None` when the client went away; refused as soon as it is known to be too large."""
+    declared: str = RawHeaders(scope["headers"]).get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > MAX_BODY:
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY:
+            raise _too_large()
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large() -> BadRequest:
+    return BadRequest("body_too_large", f"The body is larger than {MAX_BODY // 1024} kB.", 413)
+
+
+def _messages(scope: Scope, response: Response) -> tuple[Message, Message]:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    if response.status not in (204, 304):
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    body = b"" if scope["method"] == "HEAD" else response.body
+    return (
+        {"type": "http.response.start", "status": response.status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
+
+
+def _marked(message: Message, loaded: Loaded[Any]) -> list[tuple[bytes, bytes]]:
+    """The response's headers, saying to caches that they depend on a session, and carrying its cookies."""
+    headers = [(name.lower(), value) for name, value in message.get("headers") or ()]
+    if message["type"] != "websocket.accept":
+        if loaded.cookies:
+            headers = [header for header in headers if header[0] not in _CACHING]
+            headers.append((b"cache-control", b"private, no-store"))
+        elif not any(name == b"cache-control" for name, _ in headers):
+            headers.append((b"cache-control", b"private"))
+        _vary_by_cookie(headers)
+    headers.extend((b"set-cookie", cookie.header().encode("latin-1")) for cookie in loaded.cookies)
+    return headers
+
+
+def _vary_by_cookie(headers: list[tuple[bytes, bytes]]) -> None:
+    for index, (name, value) in enumerate(headers):
+        if name == b"vary":
+            fields = {field.strip().lower() for field in value.split(b",")}
+            if not fields & {b"cookie", b"*"}:
+                headers[index] = (name, value + b", Cookie")
+            return
+    headers.append((b"vary", b"Cookie"))
