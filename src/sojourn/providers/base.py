@@ -60,11 +60,13 @@ class Enrichment:
 
     `request(access_token, raw)` builds it; `read(document, raw)` turns the decoded JSON of a 200 answer into members
     that are put into the raw profile. An answer that fails or is not understood leaves the profile as it was.
+    `claims` says which session claims such a member fills: `{"is_sponsor": "isSponsor"}`.
     """
 
     name: str
     request: Callable[[str, Mapping[str, Any]], TransportRequest]
     read: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 def _named(provider_id: object, name: object) -> str:
@@ -197,8 +199,8 @@ class OAuthProvider(ClientProvider):
 class OIDCProvider(ClientProvider):
     """An OpenID provider, known by its issuer alone; everything else is discovered.
 
-    `id_token_signed_response_alg` is the one algorithm that ID tokens may have. `trusted_audiences` are other members of
-    `aud` that are known.
+    `id_token_signed_response_alg` is the one algorithm that ID tokens may have. `trusted_audiences` are further members
+    of `aud` that are known.
     """
 
     type: ClassVar[Literal["oidc"]] = "oidc"
@@ -234,6 +236,8 @@ class CredentialsProvider:
     """Sign-in by name and password.
 
     `authorize(form)` answers who that is, or `None`; plain or async. Without it the users table is asked.
+    `trust_email=True` says that addresses it calls verified may link accounts.
+    `trust_email=True` says that addresses it calls verified may link accounts.
     """
 
     type: ClassVar[Literal["credentials"]] = "credentials"
@@ -241,9 +245,14 @@ class CredentialsProvider:
     authorize: Authorize | None = None
     id: str = "credentials"
     name: str = "Credentials"
+    trust_email: bool = False
 
     def __post_init__(self) -> None:
         _named(self.id, self.name)
+        if not isinstance(self.trust_email, bool):
+            raise ConfigError(
+                f"providers.{self.id}.trust_email", f"{self.trust_email!r} is no boolean", "Use true or false."
+            )
         if self.authorize is not None and not callable(self.authorize):
             raise ConfigError(f"providers.{self.id}.authorize", "it is not callable", "Pass a function or None.")
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from sojourn.errors import ConfigError
+from sojourn.identifiers import normalise_email
 from sojourn.models import Profile
 from sojourn.ports import TransportRequest
 from sojourn.providers import urls
 from sojourn.providers.base import Enrichment, OAuthProvider, OIDCProvider
-from sojourn.providers.profiles import account_id, email_address, image_url, text
+from sojourn.providers.profiles import account_id, image_url, text
 
 __all__ = ["GitHub", "Google"]
 
@@ -98,7 +99,7 @@ def _github_profile(raw: Mapping[str, Any]) -> Profile:
     return Profile(
         id=account_id(raw.get("id")),
         name=text(raw.get("name")) or text(raw.get("login")),
-        email=email_address(raw.get("email")),
+        email=normalise_email(raw.get("email")),
         image=image_url(raw.get("avatar_url")),
         email_verified=raw.get("email_verified") is True,
         username=text(raw.get("login")),
@@ -118,9 +119,9 @@ def _github_emails(url: str) -> Enrichment:
         return TransportRequest(method="GET", url=url, headers=_github_headers(access_token))
 
     def read(document: Any, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        shown = email_address(raw.get("email"))
-        entries = [entry for entry in document if email_address(entry["email"])]
-        public = [entry for entry in entries if email_address(entry["email"]) == shown]
+        shown = normalise_email(raw.get("email"))
+        entries = [entry for entry in document if normalise_email(entry["email"])]
+        public = [entry for entry in entries if normalise_email(entry["email"]) == shown]
         primary = [entry for entry in entries if entry.get("primary") is True]
         # The address the person shows is theirs to choose; else the one GitHub writes to.
         for entry in (*public, *primary):
@@ -143,4 +144,4 @@ def _github_sponsorship(url: str, login: str) -> Enrichment:
         sponsoring = document["data"]["repositoryOwner"]["viewerIsSponsoring"]
         return {"isSponsor": sponsoring} if isinstance(sponsoring, bool) else {}
 
-    return Enrichment(name="sponsorship", request=request, read=read)
+    return Enrichment(name="sponsorship", request=request, read=read, claims={"is_sponsor": "isSponsor"})

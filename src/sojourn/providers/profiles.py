@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sojourn.identifiers import normalise_email
 from sojourn.models import Profile
 
-__all__ = ["account_id", "email_address", "image_url", "normalise", "openid_profile", "text"]
+__all__ = ["account_id", "image_url", "normalise", "openid_profile", "text"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_EMAIL: Final = re.compile(r"[^\s@\x00-\x20\x7f<>\"]+@[^\s@\x00-\x20\x7f<>\"]+")
 
 
 def text(value: object, limit: int = 255) -> str | None:
@@ -21,13 +21,6 @@ def text(value: object, limit: int = 255) -> str | None:
     if not isinstance(value, str):
         return None
     return _CONTROL.sub("", value).strip()[:limit] or None
-
-
-def email_address(value: object) -> str | None:
-    """One address in lower case, or `None` when it is not one address with exactly one `@`."""
-    if not isinstance(value, str) or len(value) > 320 or not _EMAIL.fullmatch(value.strip()):
-        return None
-    return value.strip().lower()
 
 
 def image_url(value: object) -> str | None:
@@ -55,7 +48,7 @@ def openid_profile(raw: Mapping[str, Any]) -> Profile:
     return Profile(
         id=account_id(raw.get("sub")),
         name=name,
-        email=email_address(raw.get("email")),
+        email=normalise_email(raw.get("email")),
         image=image_url(raw.get("picture")),
         email_verified=raw.get("email_verified") is True,
         username=text(raw.get("preferred_username")),
@@ -66,7 +59,7 @@ def normalise(profile: object) -> Profile:
     """What a mapper answered, made safe to keep; `TypeError` or `ValueError` when it is no usable profile."""
     if not isinstance(profile, Profile):
         raise TypeError("the profile function must return a Profile")
-    email = email_address(profile.email)
+    email = normalise_email(profile.email)
     return replace(
         profile,
         id=account_id(profile.id),
