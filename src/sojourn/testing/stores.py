@@ -121,7 +121,9 @@ class UserStoreContract:
         older = Account(provider="op", provider_account_id="1", type="oidc", user_id=ADA.id, created_at=5)
         await users.link(older)
         assert await users.get_by_account("op", "1") == ADA
-        own = Account(provider="github", provider_account_id="7", user_id=ADA.id, scope="read:user", created_at=1_700_000_004)
+        own = Account(
+            provider="github", provider_account_id="7", user_id=ADA.id, scope="read:user", created_at=1_700_000_004
+        )
         assert await users.list_accounts(ADA.id) == [older, own]
 
     async def test_an_account_has_one_owner_who_exists(self, users: UserStore, rows: Rows) -> None:
@@ -138,7 +140,12 @@ class UserStoreContract:
         await users.record_login(ADA.id, 1_700_000_500)
         await users.update(User(id=ADA.id, username="eve", name="A", email="a@new.example", image="i", disabled_at=9))
         changed = ADA.replace(
-            name="A", email="a@new.example", email_verified_at=None, image="i", disabled_at=9, last_login_at=1_700_000_500
+            name="A",
+            email="a@new.example",
+            email_verified_at=None,
+            image="i",
+            disabled_at=9,
+            last_login_at=1_700_000_500,
         )
         assert await users.get_by_username("ada") == (changed, "hash")
         assert await users.get_by_username("eve") is None
