@@ -8,7 +8,7 @@ harmless value; where we differ on purpose:
 - an absolute URL of our origin is spelled anew (scheme and host lower-case, default port dropped), and only the strict
   form `scheme://host` counts, while NextAuth hands `http:/host/x` on as it came;
 - characters outside ASCII are percent-encoded, so that every result fits into a header;
-- what does not parse, has another type or is longer than 2048 characters becomes the base URL and never raises.
+- what does not parse, has another type or would be longer than 2048 characters becomes the base URL and never raises.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ def resolve(url: object, *, base_url: str, origin: str) -> str:
     if not _REST.match(rest):
         return base_url
     try:
-        return origin + quote(rest, safe=_PRINTABLE)
+        target = origin + quote(rest, safe=_PRINTABLE)
     except UnicodeEncodeError:  # half of a surrogate pair
         return base_url
+    return target if len(target) <= MAX_LENGTH else base_url
 
 
 def _parts(absolute: re.Match[str] | None) -> tuple[str, str, int] | None:
