@@ -225,7 +225,7 @@ def explain_host(request: Request, base: BaseURL, proxies: TrustedProxies) -> Ho
 def _forwarded_host(request: Request) -> tuple[str, str] | None:
     if header := request.headers.get("x-forwarded-host"):
         return "X-Forwarded-Host", header.rpartition(",")[2].strip()
-    if hosts := _forwarded(request, "host"):
+    if (hosts := _forwarded(request, "host")) and hosts[0]:
         return "Forwarded", hosts[0]
     return None
 
