@@ -1,0 +1,1 @@
+"""Decisions: pure rules over values, without waiting, clock or randomness."""
