@@ -1,0 +1,235 @@
+"""Users become claims, claims become JSON and back; `check` judges their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Generic
+
+import msgspec
+from msgspec import inspect as types
+
+from sojourn.errors import ConfigError, TokenError
+from sojourn.models import Claims, ClaimsT, Profile, User
+from sojourn.tokens.strict_json import read_object
+
+__all__ = ["ASSUMED_BYTES", "ENVELOPE", "LIFETIME_MARGIN", "ClaimsCodec", "check", "for_user", "worst_case_size"]
+
+LIFETIME_MARGIN: Final = 3600
+"""Seconds that `exp` may lie ahead beyond `max_age`: the drift between two servers' settings and clocks (TOK-17)."""
+
+ASSUMED_BYTES: Final = {"sub": 64, "name": 256, "email": 254, "picture": 1024, "sid": 64, "jti": 64}
+"""What `worst_case_size` takes the registered texts to need, since nothing bounds them: bytes of JSON, without quotes."""
+
+ENVELOPE: Final = 512
+"""Characters of a token that are not its payload, in the largest format (v5's kid, or an RSA signature, iss and aud)."""
+
+_JUDGED_BY_US: Final = frozenset({"nbf"})
+_BAD: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Any])
+_RAW_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ClaimsCodec(Generic[ClaimsT]):
+    """A claims type and its JSON. Raises `ConfigError` for a type that could not be filled or is not ours."""
+
+    def __init__(self, claims_type: type[ClaimsT]) -> None:
+        if not (isinstance(claims_type, type) and issubclass(claims_type, Claims)):
+            raise ConfigError("claims", repr(claims_type), "Give a subclass of sojourn.Claims.")
+        self.claims_type: Final = claims_type
+        self._wire: Final[dict[str, str]] = {}
+        for field in msgspec.structs.fields(claims_type):
+            if field.required:
+                fix = "Give it a default: signing in fills the registered claims first, and older tokens lack it."
+                raise ConfigError("claims", f"{claims_type.__name__}.{field.name} has no default", fix)
+            if field.encode_name in _JUDGED_BY_US:
+                raise ConfigError("claims", f"{claims_type.__name__}.{field.name}", "Leave it out: the verifier judges nbf itself.")
+            self._wire[field.name] = self._wire[field.encode_name] = field.encode_name
+        # Values that cannot be changed may be handed out twice; a list in them forbids it.
+        self.shareable: Final = _is_immutable(types.type_info(claims_type))
+        self._decode: Final = msgspec.json.Decoder(claims_type).decode
+
+    def decode(self, payload: bytes) -> ClaimsT:
+        """The claims; raises `TokenError("claims")` for wrong types, duplicates, a missing `exp` and anything not strict JSON."""
+        return self.read(payload)[0]
+
+    def read(self, payload: bytes) -> tuple[ClaimsT, int]:
+        """The claims, and `nbf` (0 if the payload has none), which is no field of theirs."""
+        try:
+            claims = self._decode(payload)
+            # Byte for byte what we would write means: nothing twice, nothing unknown. Whatever differs is looked at again.
+            not_before = 0 if _ENCODER.encode(claims) == payload else _judge(payload)
+        except _BAD as error:
+            raise TokenError("claims", str(error)[:200]) from None
+        if claims.exp <= 0:
+            raise TokenError("claims", "exp is missing or not positive")
+        return claims, not_before
+
+    def encode(self, claims: ClaimsT, unknown: bytes | None = None) -> bytes:
+        """Compact JSON. Of `unknown`, the payload of an older token, members that no field names are kept, in place.
+
+        Raises `TokenError("claims")` for a text with half a surrogate pair, which no JSON in UTF-8 can say.
+        """
+        try:
+            payload = _ENCODER.encode(claims)
+        except UnicodeEncodeError:
+            raise TokenError("claims", "a text that is not Unicode") from None
+        if unknown is None:
+            return payload
+        older = _RAW_MEMBERS.decode(unknown)
+        if older.keys() <= self._wire.keys():
+            return payload
+        return _ENCODER.encode(older | _RAW_MEMBERS.decode(payload))
+
+    def from_mapping(self, members: Mapping[str, Any]) -> ClaimsT:
+        """Claims from a mapping, by field names or wire names; raises `ConfigError` for a name or type that does not fit."""
+        kind = self.claims_type.__name__
+        strangers = [name for name in members if name not in self._wire]
+        if strangers:
+            raise ConfigError("claims", f"{kind} has no field {strangers[0]!r}", f"Add it to {kind}, or leave it out.")
+        try:
+            return msgspec.convert({self._wire[name]: value for name, value in members.items()}, self.claims_type)
+        except msgspec.ValidationError as error:
+            raise ConfigError("claims", f"{kind}: {error}", "Give values of the fields' types.") from None
+
+
+def _judge(payload: bytes) -> int:
+    """`nbf` of a payload that we did not write, or 0; raises for whatever is not strict JSON."""
+    members = _MEMBERS.decode(payload)
+    text = payload.decode()
+    # One colon after a quote for each distinct name, and none after a space: flat, and nothing twice.
+    spaced = " :" in text or "\n" in text or "\t" in text or "\r" in text
+    if spaced or text.count('":') != len(members):
+        members = read_object(payload)
+    not_before = members.get("nbf", 0)
+    if type(not_before) is not int:
+        raise ValueError("nbf is not a whole number of seconds")
+    return not_before
+
+
+def check(claims: Claims, now: int, *, leeway: int, max_age: int | None, not_before: int = 0) -> str | None:
+    """The step that refuses these times, or None; seconds. `exp`, `nbf` and `iat` share the leeway (TOK-17, TOK-18).
+
+    "expired" from `exp` + leeway on; "not_yet_valid"; "issued_in_future"; "lifetime" if `exp` lies more than `max_age`
+    and an hour ahead (not judged when `max_age` is None) or before `iat`.
+    """
+    if claims.exp <= now - leeway:
+        return "expired"
+    if not_before > now + leeway:
+        return "not_yet_valid"
+    if claims.iat > now + leeway or claims.auth_time > now + leeway:
+        return "issued_in_future"
+    if claims.iat > claims.exp or (max_age is not None and claims.exp > now + max_age + LIFETIME_MARGIN):
+        return "lifetime"
+    return None
+
+
+def for_user(claims_type: type[ClaimsT], user: User, profile: Profile | None = None) -> ClaimsT:
+    """What a session says of this user at first; the profile fills what the record leaves open."""
+    found = profile if profile is not None else Profile(id=user.id)
+    claims: dict[str, Any] = {
+        "sub": user.id,
+        "name": user.name if user.name is not None else found.name,
+        "email": user.email if user.email is not None else found.email,
+        "picture": user.image if user.image is not None else found.image,
+    }
+    if any(field.name == "username" for field in msgspec.structs.fields(claims_type)):
+        claims["username"] = user.username if user.username is not None else found.username
+    return claims_type(**claims)
+
+
+def worst_case_size(claims_type: type[Claims]) -> int | None:
+    """The most characters of cookie that a session of these claims can take, or None if its types do not say.
+
+    Registered texts count as `ASSUMED_BYTES`. Of the application's own fields, numbers, booleans, literals, enums, dates
+    and UUIDs are bounded by nature; texts, lists and mappings only by `msgspec.Meta(max_length=…)`, each character of a
+    text taken at its longest JSON escape, 6 bytes.
+    """
+    try:
+        payload = _most_bytes(types.type_info(claims_type), ASSUMED_BYTES)
+    except RecursionError:  # a type that contains itself
+        return None
+    return None if payload is None else ENVELOPE + -(-payload * 4 // 3)
+
+
+def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = {}) -> int | None:  # noqa: B006 -- never written to
+    match kind:
+        case types.BoolType() | types.NoneType():
+            return 5
+        case types.IntType():
+            return 20
+        case types.FloatType():
+            return 25
+        case types.DateTimeType() | types.DateType() | types.TimeType() | types.UUIDType():
+            return 40
+        case types.EnumType() | types.LiteralType():
+            values = kind.values if isinstance(kind, types.LiteralType) else [member.value for member in kind.cls]
+            return max(len(_ENCODER.encode(value)) for value in values)
+        case types.StrType(max_length=int(longest)):
+            return 2 + 6 * longest
+        case types.BytesType(max_length=int(longest)):
+            return 2 + 4 * -(-longest // 3)
+        case types.UnionType():
+            sizes = [_most_bytes(choice) for choice in kind.types]
+            return None if None in sizes else max(size for size in sizes if size is not None)
+        case types.TupleType():
+            return _sum(_most_bytes(item) for item in kind.item_types)
+        case types.ListType() | types.SetType() | types.FrozenSetType() | types.VarTupleType() if kind.max_length is not None:
+            return _sum([_most_bytes(kind.item_type)] * kind.max_length)
+        case types.DictType(max_length=int(longest)):
+            return _sum([_most_bytes(kind.key_type), _most_bytes(kind.value_type)] * longest)
+        case types.StructType():
+            return _sum(
+                size if size is None else size + len(field.encode_name) + 4
+                for field in kind.fields
+                for size in [_most_bytes(field.type) or _assumed(assumed, field.encode_name)]
+            )
+        case _:
+            return None
+
+
+def _assumed(assumed: Mapping[str, int], name: str) -> int | None:
+    return assumed[name] + 2 if name in assumed else None
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    """The sizes with a separator each, and brackets; None if any is unbounded."""
+    total = 2
+    for size in sizes:
+        if size is None:
+            return None
+        total += size + 1
+    return total
+
+
+def _is_immutable(kind: types.Type) -> bool:
+    """Whether no value of this type can be changed by whoever holds it."""
+    match kind:
+        case types.UnionType():
+            return all(_is_immutable(choice) for choice in kind.types)
+        case types.TupleType():
+            return all(_is_immutable(item) for item in kind.item_types)
+        case types.VarTupleType() | types.FrozenSetType():
+            return _is_immutable(kind.item_type)
+        case types.StructType():
+            return kind.cls.__struct_config__.frozen and all(_is_immutable(field.type) for field in kind.fields)
+        case _:
+            return isinstance(kind, _IMMUTABLE)
+
+
+_IMMUTABLE: Final = (
+    types.BoolType,
+    types.NoneType,
+    types.IntType,
+    types.FloatType,
+    types.StrType,
+    types.BytesType,
+    types.EnumType,
+    types.LiteralType,
+    types.DateTimeType,
+    types.DateType,
+    types.TimeType,
+    types.TimeDeltaType,
+    types.UUIDType,
+    types.DecimalType,
+)

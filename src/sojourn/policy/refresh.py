@@ -1,0 +1,50 @@
+"""Keep, refresh or reject: what a session's age calls for. Lifetimes and times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sojourn.models import Lifetimes, Session
+
+__all__ = ["Decision", "Keep", "Refresh", "Reject", "decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The session is good as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """The session is to be extended up to `expires_at`."""
+
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The session is over; `step` is "absolute_age" or "expired"."""
+
+    step: str
+
+
+Decision = Keep | Refresh | Reject
+
+
+def decide(session: Session[Any], lifetimes: Lifetimes, now: int) -> Decision:
+    """What to do with a session that opened.
+
+    Rejected from `auth_time` + absolute age on, whatever else holds, and once its token's grace (and leeway) is over.
+    Refreshed when its token expired within grace, and when the token is `update_age` old; never past the absolute age.
+    """
+    ends_at = session.auth_time + lifetimes.absolute_age
+    if now >= ends_at:
+        return Reject("absolute_age")
+    if now >= session.expires_at + lifetimes.grace_period + lifetimes.leeway:
+        return Reject("expired")
+    due = now >= session.issued_at + lifetimes.update_age
+    in_grace = now >= session.expires_at and lifetimes.grace_period > 0
+    if due or in_grace:
+        return Refresh(min(now + lifetimes.max_age, ends_at))
+    return Keep()

@@ -1,0 +1,209 @@
+"""Sealed tokens: the JWEs of NextAuth v4 and Auth.js v5 (RFC 7516, `dir` only), read and written.
+
+Both receivers accept a fixed list of forms. A header that is byte for byte ours is not parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from sojourn.errors import TokenError
+from sojourn.keys import Keyring
+from sojourn.tokens.base64url import LAST, decode, decode_aligned, encode
+from sojourn.tokens.header import LONGEST_TOKEN, read_header
+
+__all__ = ["AuthJSV5", "NextAuthV4"]
+
+_MEMBERS: Final = frozenset({"alg", "enc", "kid", "typ"})
+_PADDING: Final = ("", "", "==", "=")
+_IV: Final = 16  # characters of 12 bytes
+_TAG: Final = 22  # characters of 16 bytes
+_NO_KEY: Final = "no key of this server opens it: made with a secret this server never had, or altered"
+
+
+class NextAuthV4:
+    """`dir` and A256GCM under a key derived from the secret (nextauth.md 3.1); `salt` is a check cookie's name or empty.
+
+    The format names no key, so every secret is tried, newest first.
+    """
+
+    name: Final = "nextauth-v4"
+    _HEADER: Final = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"  # {"alg":"dir","enc":"A256GCM"}
+    _AAD: Final = _HEADER.encode()
+    _START: Final = _HEADER + ".."
+    _FIRST: Final = len(_START)
+
+    def __init__(self, keyring: Keyring, *, salt: str = "") -> None:
+        info = "NextAuth.js Generated Encryption Key" + (f" ({salt})" if salt else "")
+        ciphers = [AESGCM(key) for key in keyring.derive(info=info, salt=salt)]
+        self._encrypt = ciphers[0].encrypt
+        self._decrypt = ciphers[0].decrypt
+        self._older = tuple(cipher.decrypt for cipher in ciphers[1:])
+
+    def open(self, token: str) -> bytes:
+        """The payload; raises `TokenError`: "form", "header" or "key"."""
+        if token.startswith(self._START):
+            aad, first = self._AAD, self._FIRST
+        else:
+            aad, first = self._read_header(token)
+        iv, sealed = _gcm_parts(token, first)
+        try:
+            return self._decrypt(iv, sealed, aad)
+        except InvalidTag:
+            for decrypt in self._older:
+                try:
+                    return decrypt(iv, sealed, aad)
+                except InvalidTag:
+                    continue
+        raise TokenError("key", _NO_KEY)
+
+    def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
+        """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
+        iv = os.urandom(12) if entropy is None else entropy[:12]
+        sealed = self._encrypt(iv, payload, self._AAD)
+        # The iv fills whole groups of four characters, so one call encodes it with the ciphertext.
+        text = encode(iv + sealed[:-16])
+        return f"{self._START}{text[:_IV]}.{text[_IV:]}.{encode(sealed[-16:])}"
+
+    def _read_header(self, token: str) -> tuple[bytes, int]:
+        text, header = _read_jwe_header(token)
+        if header.get("enc") != "A256GCM":
+            raise TokenError("header", "enc is not A256GCM")
+        return text.encode(), len(text) + 2
+
+
+class AuthJSV5:
+    """`dir` and A256CBC-HS512, or A256GCM when reading, under keys named by a thumbprint (nextauth.md 3.2).
+
+    `salt` is the session cookie's name with its prefix and without a chunk's number. A token without `kid` is tried with
+    the newest secret only, as Auth.js does.
+    """
+
+    name: Final = "authjs-v5"
+
+    def __init__(self, keyring: Keyring, *, salt: str) -> None:
+        info = f"Auth.js Generated Encryption Key ({salt})"
+        keys = keyring.derive(info=info, salt=salt, length=64)
+        self._cbc = {_thumbprint(key): key for key in reversed(keys)}
+        self._newest = keys[0]
+        gcm = keyring.derive(info=info, salt=salt, length=32)
+        self._gcm = {_thumbprint(key): AESGCM(key) for key in gcm}
+        self._newest_gcm = AESGCM(gcm[0])
+        # What we write, per key: the header's text is enough to know the key.
+        self._headers = {
+            encode(f'{{"alg":"dir","enc":"A256CBC-HS512","kid":"{kid}"}}'.encode()): key for kid, key in self._cbc.items()
+        }
+        self._header = next(text for text, key in self._headers.items() if key == self._newest)
+
+    def open(self, token: str) -> bytes:
+        """The payload; raises `TokenError`: "form", "header", "key" or "signature"."""
+        text, _, _ = token.partition("..")
+        key = self._headers.get(text)
+        if key is not None:
+            return _open_cbc(token, text, key, "signature")
+        text, header = _read_jwe_header(token)
+        kid = header.get("kid")
+        match header.get("enc"):
+            case "A256CBC-HS512":
+                key = self._newest if kid is None else self._cbc.get(kid)
+                if key is None:
+                    raise TokenError("key", "its kid names no key of this server")
+                return _open_cbc(token, text, key, "key" if kid is None else "signature")
+            case "A256GCM":
+                cipher = self._newest_gcm if kid is None else self._gcm.get(kid)
+                if cipher is None:
+                    raise TokenError("key", "its kid names no key of this server")
+                iv, sealed = _gcm_parts(token, len(text) + 2)
+                try:
+                    return cipher.decrypt(iv, sealed, text.encode())
+                except InvalidTag:
+                    raise TokenError("key" if kid is None else "signature", _NO_KEY) from None
+            case _:
+                raise TokenError("header", "enc is neither A256CBC-HS512 nor A256GCM")
+
+    def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
+        """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
+        iv = os.urandom(16) if entropy is None else entropy[:16]
+        padder = PKCS7(128).padder()
+        encryptor = Cipher(AES(self._newest[32:]), CBC(iv)).encryptor()
+        ciphertext = encryptor.update(padder.update(payload) + padder.finalize()) + encryptor.finalize()
+        tag = _cbc_tag(self._newest, self._header, iv, ciphertext)
+        return f"{self._header}..{encode(iv)}.{encode(ciphertext)}.{encode(tag)}"
+
+
+def _read_jwe_header(token: str) -> tuple[str, dict[str, str]]:
+    text, header = read_header(token, parts=5, members=_MEMBERS)
+    if header.get("alg") != "dir":
+        raise TokenError("header", "alg is not dir")
+    if not token.startswith("..", len(text)):
+        raise TokenError("form", "an encrypted key where `dir` has none")
+    return text, header
+
+
+def _gcm_parts(token: str, first: int) -> tuple[bytes, bytes]:
+    """The iv, and the ciphertext with its tag (RFC 7518 5.3), of a token whose iv begins at `first`."""
+    length = len(token)
+    middle = first + _IV
+    size = length - middle - _TAG - 2
+    rest = size & 3
+    if (
+        size < 2
+        or length > LONGEST_TOKEN
+        or token[middle] != "."
+        or token[-23] != "."
+        or token[-24] not in LAST[rest]
+        or token[-1] not in LAST[2]
+        or "+" in token
+        or "/" in token
+        or "=" in token
+    ):
+        raise TokenError("form", "iv, ciphertext or tag is not canonical base64url of its length")
+    try:
+        opened = decode_aligned(token[first:middle] + token[middle + 1 : -23] + _PADDING[rest])
+        tag = decode_aligned(token[-22:] + "==")
+    except ValueError:
+        raise TokenError("form", "iv, ciphertext or tag is not base64url") from None
+    return opened[:12], opened[12:] + tag
+
+
+def _open_cbc(token: str, header: str, key: bytes, step: str) -> bytes:
+    """The payload of a `dir` token with A256CBC-HS512 (RFC 7518 5.2.5): the tag first, the padding after."""
+    pieces = token.split(".", 5)
+    if len(token) > LONGEST_TOKEN or len(pieces) != 5:
+        raise TokenError("form", "not 5 parts")
+    try:
+        iv, ciphertext, tag = decode(pieces[2]), decode(pieces[3]), decode(pieces[4])
+    except ValueError:
+        raise TokenError("form", "iv, ciphertext or tag is not canonical base64url") from None
+    if len(iv) != 16 or len(tag) != 32 or not ciphertext or len(ciphertext) % 16:
+        raise TokenError("form", "iv, ciphertext or tag is not of its length")
+    if not hmac.compare_digest(tag, _cbc_tag(key, header, iv, ciphertext)):
+        raise TokenError(step, _NO_KEY if step == "key" else "the authentication tag does not fit")
+    decryptor = Cipher(AES(key[32:]), CBC(iv)).decryptor()
+    unpadder = PKCS7(128).unpadder()
+    try:
+        return unpadder.update(decryptor.update(ciphertext) + decryptor.finalize()) + unpadder.finalize()
+    except ValueError:
+        raise TokenError("signature", "the padding is wrong under a right tag") from None
+
+
+def _cbc_tag(key: bytes, header: str, iv: bytes, ciphertext: bytes) -> bytes:
+    aad = header.encode()
+    bits = (8 * len(aad)).to_bytes(8, "big")
+    return hmac.digest(key[:32], aad + iv + ciphertext + bits, "sha512")[:32]
+
+
+def _thumbprint(key: bytes) -> str:
+    """RFC 7638 over the symmetric key, with a hash of eight times the key's length, as Auth.js names keys."""
+    text = f'{{"k":"{encode(key)}","kty":"oct"}}'
+    return encode(hashlib.new(f"sha{8 * len(key)}", text.encode()).digest())
