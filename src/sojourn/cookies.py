@@ -46,7 +46,7 @@ _PATH: Final = re.compile(r"/[!-:<-~]*")
 _UNRESERVED: Final = "!~*'()"  # beside what `quote` never touches: letters, digits and `_.-~`
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Two digits are far beyond any real chunk; more would let a neighbour blow up our answer with deletions.
-_INDEX: Final = re.compile(r"0|[1-9][0-9]?", re.ASCII)
+_INDEX: Final = re.compile(r"0|[1-9][0-9]?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

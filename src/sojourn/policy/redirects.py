@@ -22,9 +22,7 @@ __all__ = ["resolve"]
 MAX_LENGTH: Final = 2048  # characters
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\]")  # controls, space, backslash
-_ABSOLUTE: Final = re.compile(
-    r"(https?)://(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{0,5}))?(?=[/?#]|\Z)", re.IGNORECASE | re.ASCII
-)
+_ABSOLUTE: Final = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([0-9]{0,5}))?", re.IGNORECASE | re.ASCII)
 _REST: Final = re.compile(r"/(?!/)|[?#]")  # a path starts with exactly one slash
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -35,7 +33,7 @@ def resolve(url: object, *, base_url: str, origin: str) -> str:
 
     `url` is untrusted and of any type, already decoded once. `origin` is scheme, host and port without a path.
     """
-    if not isinstance(url, str) or len(url) > MAX_LENGTH or _FORBIDDEN.search(url):
+    if not isinstance(url, str) or _FORBIDDEN.search(url):
         return base_url
     rest = url
     if not url.startswith("/"):
