@@ -9,6 +9,7 @@ import pytest
 import sojourn
 from sojourn import refusals
 from sojourn.errors import TokenError
+from sojourn.oauth.steps import STEPS
 from sojourn.refusals import COMMON_ERRORS, explain, public
 
 TOKEN_STEPS = [
@@ -42,7 +43,7 @@ SEVEN = (
 
 def _raised_steps() -> Iterator[tuple[str, str]]:
     """Every step that the package raises by a literal name, with its file."""
-    position = {"TokenError": 0, "SignInRefused": 1, "Refuse": 0, "Reject": 0}
+    position = {"TokenError": 0, "SignInRefused": 1, "Refuse": 0, "Reject": 0, "refuse": 0}
     for path in sorted(Path(sojourn.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
@@ -75,13 +76,17 @@ def test_every_step_that_the_package_raises_is_explained() -> None:
     assert sorted(found for found in steps if explain(found[1]) == unknown) == []
 
 
+def test_every_step_of_a_provider_sign_in_is_explained_in_words_of_its_own() -> None:
+    assert [step for step in STEPS if step not in refusals._STEPS] == []
+
+
 def test_no_two_steps_share_a_cause() -> None:
     causes = [text.cause for text in refusals._STEPS.values()]
     assert len(causes) == len(set(causes))
 
 
 def test_a_finer_step_falls_back_to_its_check() -> None:
-    assert explain("id_token.azp") == explain("id_token")
+    assert explain("id_token.something") == explain("id_token")
     assert explain("id_token.nonce") != explain("id_token")
 
 
