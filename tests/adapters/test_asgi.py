@@ -65,7 +65,9 @@ class RecordingAuth:
         return cast("Auth[Claims]", self)
 
 
-def scope_of(path: str, *, kind: str = "http", method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any) -> Message:
+def scope_of(
+    path: str, *, kind: str = "http", method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any
+) -> Message:
     raw = [(name.encode(), value.encode()) for name, value in headers]
     scope = {"type": kind, "path": path, "query_string": b"a=1", "headers": raw, "http_version": "1.1", **more}
     return scope if kind == "websocket" else {**scope, "method": method}
@@ -177,7 +179,12 @@ async def test_asking_an_auth_that_is_not_mounted_says_so(mounted: str | None) -
 
 
 async def test_an_extended_session_puts_its_cookies_and_no_store_on_the_response() -> None:
-    caching = ((b"Cache-Control", b"public, max-age=60"), (b"cdn-cache-control", b"max-age=9"), (b"expires", b"1"), (b"vary", b"Accept"))
+    caching = (
+        (b"Cache-Control", b"public, max-age=60"),
+        (b"cdn-cache-control", b"max-age=9"),
+        (b"expires", b"1"),
+        (b"vary", b"Accept"),
+    )
     sent = await ask(app_that(RecordingAuth(EXTENDED), headers=caching), scope_of("/page"))
     assert headers_of(sent[0]) == [
         ("vary", "Accept, Cookie"),
@@ -224,7 +231,9 @@ async def test_everything_under_the_base_path_is_answered(path: str) -> None:
     assert ("content-length", str(len(sent[1]["body"]))) in headers_of(sent[0])
 
 
-@pytest.mark.parametrize("path", ["/api/authors", "//api/auth/session", "/x/api/auth/session", "/api/auth2/session", "/API/AUTH/session"])
+@pytest.mark.parametrize(
+    "path", ["/api/authors", "//api/auth/session", "/x/api/auth/session", "/api/auth2/session", "/API/AUTH/session"]
+)
 async def test_what_only_looks_like_the_base_path_is_the_applications(path: str) -> None:
     auth = RecordingAuth()
     await ask(app_that(auth, loads=0), scope_of(path))
@@ -309,7 +318,9 @@ async def test_a_bad_request_is_a_problem_document() -> None:
     assert json.loads(sent[1]["body"])["code"] == "invalid_body"
 
 
-async def test_an_unexpected_failure_is_one_500_without_detail_and_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_failure_is_one_500_without_detail_and_one_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     auth = RecordingAuth()
     auth.failure = RuntimeError("SELECT secret FROM table")
     with caplog.at_level(logging.ERROR, logger="sojourn"):
@@ -414,5 +425,3 @@ def test_headers_are_read_in_place() -> None:
     assert headers.get("y") is None
     with pytest.raises(KeyError):
         headers["y"]
-
-

@@ -109,7 +109,11 @@ def lazy_session(scope: Scope, auth: Auth[ClaimsT]) -> LazySession[ClaimsT]:
     """The lazy session that `SojournMiddleware` left in this scope; `ConfigError` when this `auth` is not mounted."""
     lazy = scope.get(_SCOPE_KEY)
     if not isinstance(lazy, LazySession) or lazy.auth is not auth:
-        raise ConfigError("mount", "a session was asked for, but this Auth is not mounted on the application", "Call mount(app, auth).")
+        raise ConfigError(
+            "mount",
+            "a session was asked for, but this Auth is not mounted on the application",
+            "Call mount(app, auth).",
+        )
     return lazy
 
 
@@ -156,7 +160,9 @@ class SojournMiddleware:
         except Exception:
             incident = secrets.token_hex(8)
             logger.exception("incident %s: %s %s failed", incident, scope["method"], ascii(path))
-            failure = problem(500, "internal_error", "Internal server error", f"Something failed on our side (incident {incident}).")
+            failure = problem(
+                500, "internal_error", "Internal server error", f"Something failed on our side (incident {incident})."
+            )
             messages = _messages(scope, failure)
         for message in messages:
             await send(message)
