@@ -48,7 +48,7 @@ _CODE: Final = re.compile(r"[ -~]{1,4096}")  # RFC 6749 A.11
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedCallback:
-    """A provider's answer that passed every check: made by `read_callback` alone, and what the token endpoint asks for."""
+    """A provider's answer that passed every check: made by `read_callback` alone, needed for the tokens."""
 
     provider: OAuthProvider | OIDCProvider
     transaction: Transaction

@@ -34,7 +34,7 @@ class _OneAlgorithm(jws.JWSRegistry):
 
 
 def fitting(keys: Sequence[Mapping[str, Any]], algorithm: str, kid: str | None) -> list[Key]:
-    """The published keys that may verify `algorithm` under this id (RFC 8725 3.10); without an id, every fitting one."""
+    """The published keys that may verify `algorithm` under this id (RFC 8725 3.10); without an id, all fitting ones."""
     found = []
     for jwk in keys:
         if kid is not None and jwk.get("kid") != kid:

@@ -12,6 +12,8 @@ import anyio
 from sojourn.ports import TransportError, TransportRequest, TransportResponse
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 __all__ = ["HTTPTransport"]
@@ -21,13 +23,19 @@ _LOOPBACK: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class HTTPTransport:
-    """Sends without following redirects or keeping cookies; `connect` and `total` are seconds by wall clock, `largest`
-    is in bytes after inflating. One for each `Auth`: it belongs to one event loop."""
+    """Sends without following redirects or keeping cookies. One for each `Auth`: it belongs to one event loop.
 
-    def __init__(self, *, connect: float = 2.0, total: float = 5.0, largest: int = _LARGEST) -> None:
+    `connect` and `total` are seconds by wall clock, `largest` is in bytes after inflating, `tls` judges certificates
+    (the machine's authorities unless given).
+    """
+
+    def __init__(
+        self, *, connect: float = 2.0, total: float = 5.0, largest: int = _LARGEST, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._connect = connect
         self._total = total
         self._largest = largest
+        self._tls = tls
         self._client: httpx2.AsyncClient | None = None
 
     async def send(self, request: TransportRequest) -> TransportResponse:
@@ -71,6 +79,7 @@ class HTTPTransport:
         import httpx2
 
         return httpx2.AsyncClient(
+            verify=self._tls or True,
             timeout=httpx2.Timeout(self._total, connect=self._connect),
             follow_redirects=False,
             headers={"User-Agent": "Sojourn", "Accept-Encoding": "identity"},
