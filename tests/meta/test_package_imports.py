@@ -1,0 +1,53 @@
+"""What `import sojourn` costs and what it pulls in, seen from a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# The extras, and what the core itself imports only where it is used.
+EXTRAS = ["asyncpg", "cyclopts", "fastapi", "jinja2", "redis", "rich", "sqlalchemy", "starlette", "uvicorn", "pydantic"]
+LATE = ["httpx2", "joserfc", "sqlite3"]
+# CPU time, in units of what the two libraries that every check needs cost: a ratio travels between machines.
+FLOOR = "cryptography.hazmat.primitives.ciphers.aead, msgspec"
+MOST = 7.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Bytecode is there, as in any installation; whoever runs the tests may have switched it off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
+def fresh(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("statement", ["import sojourn", "import sojourn.providers"])
+def test_the_package_imports_no_extra_and_nothing_slow(statement: str) -> None:
+    loaded = json.loads(fresh(f"{statement}; import json, sys; print(json.dumps(sorted(sys.modules)))"))
+    assert "sojourn" in loaded
+    assert [name for name in [*EXTRAS, *LATE] if name in loaded] == []
+
+
+def cpu_of_importing(modules: str) -> float:
+    code = f"import time; start = time.process_time(); import {modules}; print(time.process_time() - start)"
+    return min(float(fresh(code)) for _ in range(5))
+
+
+def test_the_import_keeps_its_budget() -> None:
+    assert cpu_of_importing("sojourn") <= MOST * cpu_of_importing(FLOOR)
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    import sojourn
+
+    assert sorted(sojourn.__all__) == list(sojourn.__all__)
+    assert [name for name in sojourn.__all__ if not hasattr(sojourn, name)] == []
