@@ -121,8 +121,10 @@ class SQLiteDatabase:
             raise ConfigError("database", f"the folder {folder} does not exist", "Create it, or name a file elsewhere.")
         if await anyio.Path(self._path).is_dir():
             raise ConfigError("database", f"{self._path} is a folder", "Name a file.")
-        await self.writer.connect()
-        await self.reader.connect()
+        for thread in (self.writer, self.reader):
+            thread.reopen()
+        for thread in (self.writer, self.reader):
+            await thread.run(lambda connection: None)
 
     async def aclose(self) -> None:
         """Finish what was asked, close both connections, end both threads."""

@@ -56,10 +56,9 @@ class SQLiteThread:
         deadline = time.monotonic() + self._busy_timeout
         return await asyncio.wrap_future(self._executor.submit(self._work, job, deadline))
 
-    async def connect(self) -> None:
-        """Connect now, also after `aclose`; raises `ConfigError` if the file can never serve."""
+    def reopen(self) -> None:
+        """Take jobs again after `aclose`."""
         self._closed = False
-        await self.run(lambda connection: None)
 
     async def aclose(self) -> None:
         """Finish the jobs that were accepted, close the connection, end the thread."""
