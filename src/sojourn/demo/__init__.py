@@ -1,0 +1,1 @@
+"""`sojourn demo`: one page that shows a session live, and a development identity provider to sign in with."""
