@@ -1,0 +1,76 @@
+"""Run the benchmarks, each in an interpreter of its own, and keep what they print in docs/performance.md.
+
+`./dev bench` runs all of them; `./dev bench tokens imports` runs two and only shows their tables. Each module's `main()` prints
+Markdown and exits with 1 if a budget was missed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "docs" / "performance.md"
+LIBRARIES = ("cryptography", "msgspec", "joserfc", "pybase64")
+
+
+def names() -> list[str]:
+    """The benchmarks: every module here that is not somebody's helper."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def machine() -> str:
+    """Processor, interpreter and libraries: what the figures hold for."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return (
+        f"{os.cpu_count()} cores of {model}; {platform.system()}; "
+        f"{platform.python_implementation()} {platform.python_version()}; {libraries}"
+    )
+
+
+def run(name: str) -> tuple[str, bool]:
+    """What one benchmark printed, and whether it kept its budgets."""
+    print(f"benchmarks: {name}", file=sys.stderr, flush=True)
+    code = f"from benchmarks.{name} import main; raise SystemExit(main())"
+    done = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, flush=True)
+    return done.stdout.strip(), done.returncode == 0
+
+
+def page(sections: dict[str, str]) -> str:
+    head = f"""# Performance
+
+Measured by `./dev bench`, which wrote this page. Machine: {machine()}.
+
+Absolute figures drift with the machine's load. Compare figures of one table with each other, never with another run's.
+"""
+    return "\n".join([head, *(f"## {name}\n\n`./dev bench {name}`\n\n{text}\n" for name, text in sections.items())])
+
+
+def main(arguments: list[str]) -> int:
+    unknown = sorted(set(arguments) - set(names()))
+    if unknown:
+        print(f"benchmarks: no {', '.join(unknown)}; there are {', '.join(names())}", file=sys.stderr)
+        return 2
+    results = {name: run(name) for name in arguments or names()}
+    if not arguments:
+        PAGE.write_text(page({name: text for name, (text, _) in results.items()}), encoding="utf-8")
+    missed = [name for name, (_, kept) in results.items() if not kept]
+    if missed:
+        print(f"benchmarks: budgets missed in {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
