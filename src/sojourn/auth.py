@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Self
 
@@ -11,8 +12,8 @@ from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
 from sojourn.cookies import cookie_names
 from sojourn.endpoints import Endpoints
-from sojourn.errors import ConfigError, TokenError
-from sojourn.events import Dispatcher, Event
+from sojourn.errors import StoreUnavailable
+from sojourn.events import Dispatcher, Event, SessionRefused, StoreFailed
 from sojourn.flows.admission import Admission
 from sojourn.flows.dialect import AuthJSV5, NextAuthV4
 from sojourn.flows.limits import SignInLimiter
@@ -20,28 +21,33 @@ from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.flows.visit import Visit, read_visit
 from sojourn.http import Request, Response
-from sojourn.keys import Keyring
+from sojourn.keys import Keyring, SigningKeys
 from sojourn.models import Claims, ClaimsT, Session
 from sojourn.oauth.client import OAuthClient
 from sojourn.passwords import PasswordHasher
-from sojourn.policy.origin import client_address, network_of
+from sojourn.policy.origin import client_address, explain_host, network_of
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Transport, system_clock
 from sojourn.providers import Provider
+from sojourn.refusals import explain
 from sojourn.screens import Screens
-from sojourn.sealing import session_format, signing_keys
 from sojourn.strategies import JWTStrategy
+from sojourn.tokens import AuthJSV5 as AuthJSV5Token
 from sojourn.tokens import NextAuthV4 as NextAuthV4Token
+from sojourn.tokens import SignedJWT, TokenFormat
 
 __all__ = ["Auth"]
+
+# One line in the log for each address under which people look for a session in vain; scanners make up many.
+_MOST_STRANGE_HOSTS = 20
 
 
 class Auth(Generic[ClaimsT]):
     """Session management for one application.
 
-    Start it with `await auth.start()` (adapters do), hand requests under `base_path` to `handle`, and ask `load` for the
-    session of any other. `verify` and `issue` are synchronous and do no I/O. Raises `ConfigError` for settings that cannot
-    work.
+    Start it with `await auth.start()` (adapters do), hand requests under `base_path` to `handle`, and ask `load` for
+    the session of any other. `verify` and `issue` are synchronous and do no I/O. Raises `ConfigError` for settings that
+    cannot work.
     """
 
     def __init__(
@@ -103,7 +109,8 @@ class Auth(Generic[ClaimsT]):
         self.base_path = config.base.base_path
         self.origin = config.base.origin
         self._clock = clock
-        emit = Dispatcher(config.on_event)
+        self._emit = emit = Dispatcher(config.on_event)
+        self._strange_hosts: set[str] = set()
         keyring = Keyring(config.secrets)
         self._names = cookie_names(
             config.compat,
@@ -114,9 +121,9 @@ class Auth(Generic[ClaimsT]):
         self._stores = stores.open_database(config.database or "memory:")
         users = self._stores.users if config.database is not None else None
         ended = EndedSessions()
-        keys = signing_keys(config.signing_keys)
+        keys = SigningKeys(config.signing_keys) if config.signing_keys else None
         self._strategy: JWTStrategy[ClaimsT] = JWTStrategy(
-            token_format=session_format(config, keyring, keys, self._names.session),
+            token_format=_session_format(config, keyring, keys, self._names.session),
             codec=ClaimsCodec(config.claims),
             lifetimes=config.lifetimes,
             ended=ended,
@@ -175,7 +182,7 @@ class Auth(Generic[ClaimsT]):
             hasher=PasswordHasher(),
             limiter=SignInLimiter(*config.rate, clock) if config.rate is not None else None,
             network_of=self._network_of,
-            jwks=keys.public_jwks,
+            jwks=keys.public_jwks if keys is not None else lambda: {"keys": []},
             new_user_page=config.pages.new_user,
             clock=clock,
             emit=emit,
@@ -186,8 +193,11 @@ class Auth(Generic[ClaimsT]):
 
         Raises `ConfigError` for a database setting that can never work.
         """
-        await self._stores.start()
-        await self._revoker.catch_up()
+        try:
+            await self._stores.start()
+            await self._revoker.catch_up()
+        except StoreUnavailable as error:
+            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
@@ -200,23 +210,44 @@ class Auth(Generic[ClaimsT]):
 
     async def load(self, request: Request) -> Loaded[ClaimsT]:
         """The session of a request, extended if it is due; `cookies` of the result belong on the response."""
-        return await self._sessions.load(request.headers.get("cookie", ""), request.client)
+        loaded = await self._sessions.load(request.headers.get("cookie", ""), request.client)
+        return loaded if loaded.step != "missing" else await self._explained(request, loaded)
 
     def unauthorized(self, loaded: Loaded[Any]) -> Response:
         """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
         if loaded.unavailable is not None:
             return self._screens.unavailable_problem(loaded.unavailable)
-        return self._screens.unauthorized(loaded.code)
+        return self._screens.unauthorized(loaded.code, loaded.detail)
 
     def verify(self, token: str) -> Session[ClaimsT]:
-        """The session that a token carries: synchronous, without I/O; raises `TokenError` with the step that refused."""
+        """The session that a token carries, without I/O; raises `TokenError` with the step that refused."""
         return self._strategy.verify(token)
 
     def issue(self, claims: ClaimsT | Mapping[str, Any]) -> str:
-        """A session token for these claims, as the JWT strategy makes it; raises `ClaimsTooLarge`, `TokenError` when ended."""
+        """A session token for these claims; raises `ClaimsTooLarge`, and `TokenError` when that session ended."""
         if not isinstance(claims, Claims):
             claims = self._strategy.codec.from_mapping(claims)
         return self._strategy.issue(claims, auth_time=claims.auth_time or None, sid=claims.sid or None).token
+
+    async def _explained(self, request: Request, loaded: Loaded[ClaimsT]) -> Loaded[ClaimsT]:
+        """Nobody is signed in here, but the application lives at another address: say so, once each in the log."""
+        mismatch = explain_host(request, self.config.base, self.config.trusted_proxies)
+        if mismatch is None:
+            return loaded
+        seen = f"{mismatch.header}: {mismatch.seen}"
+        if seen not in self._strange_hosts and len(self._strange_hosts) < _MOST_STRANGE_HOSTS:
+            self._strange_hosts.add(seen)
+            text = explain("host")
+            event = SessionRefused(
+                at=self._clock(),
+                step="host",
+                code="session_missing",
+                cause=f"{text.cause} ({mismatch})",
+                fix=mismatch.fix,
+                client=request.client,
+            )
+            await self._emit(event)
+        return dataclasses.replace(loaded, step="host", detail=str(mismatch))
 
     async def _read_visit(self, request: Request) -> Visit:
         return await read_visit(
@@ -231,3 +262,16 @@ class Auth(Generic[ClaimsT]):
 
     def _network_of(self, request: Request) -> str:
         return network_of(client_address(request, self.config.trusted_proxies) or "")
+
+
+def _session_format(
+    config: AuthConfig[Any], keyring: Keyring, keys: SigningKeys | None, cookie_name: str
+) -> TokenFormat:
+    """The one format of session tokens; everything else is refused by its header."""
+    kind = config.session.token
+    if kind == "jwe":
+        if config.compat == "nextauth-v4":
+            return NextAuthV4Token(keyring)
+        return AuthJSV5Token(keyring, salt=cookie_name)
+    issuer = config.base.origin
+    return SignedJWT(kind, keyring if kind == "HS256" or keys is None else keys, issuer=issuer, audience=issuer)

@@ -53,8 +53,8 @@ class Callbacks(Generic[ClaimsT]):
 
     `sign_in(attempt)`: True lets in, False refuses with `AccessDenied`, a string sends the browser there (through the
     redirect rule). `redirect(url, base_url)`: where to go after signing in or out; the answer passes the redirect rule.
-    `claims(claims, change)`: the claims to keep; `change.data` is what the browser posted, and nothing of it is merged by
-    itself. `session(view, session)`: what `GET /session` shows.
+    `claims(claims, change)`: the claims to keep; `change.data` is what the browser posted, and nothing of it is merged
+    by itself. `session(view, session)`: what `GET /session` shows.
     """
 
     sign_in: Callable[[SignInAttempt], Awaitable[bool | str] | bool | str] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, get_args
+from typing import Generic, Literal, get_args
 
 from sojourn.callbacks import Callbacks
 from sojourn.durations import Duration, seconds, times_per
@@ -174,7 +174,8 @@ class AuthConfig(Generic[ClaimsT]):
             raise ConfigError("compat", repr(compat), f"Choose one of {', '.join(get_args(Compat))}.")
         if redis is not None:
             raise ConfigError("redis", "a Redis URL", "This version shares nothing through Redis yet: leave redis out.")
-        if not (isinstance(claims, type) and issubclass(claims, Claims)):
+        kind: object = claims  # an untyped caller may pass anything
+        if not (isinstance(kind, type) and issubclass(kind, Claims)):
             raise ConfigError("claims", repr(claims), "Give a subclass of sojourn.Claims.")
         url = base_url or next((variables[name] for name in _URL_VARIABLES if variables.get(name)), None)
         if not url:

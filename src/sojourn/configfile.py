@@ -14,7 +14,7 @@ from sojourn.callbacks import Callbacks
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
 from sojourn.errors import ConfigError
 from sojourn.models import ClaimsT, Profile
-from sojourn.providers import Credentials, GitHub, Google, OAuth, OIDC, Provider
+from sojourn.providers import OIDC, Credentials, GitHub, Google, OAuth, Provider
 
 __all__ = ["load"]
 
@@ -176,11 +176,14 @@ def _profile_mapper(key: str, members: object) -> Callable[[Mapping[str, Any]], 
     names |= members
 
     def profile(raw: Mapping[str, Any]) -> Profile:
-        texts = {field: raw.get(member) for field, member in names.items()}
-        identity = texts.pop("id")
+        identity = raw.get(names["id"])
+        texts = {field: value if isinstance(value := raw.get(member), str) else None for field, member in names.items()}
         return Profile(
             id=str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else "",
-            **{field: value if isinstance(value, str) else None for field, value in texts.items()},
+            name=texts["name"],
+            email=texts["email"],
+            image=texts["image"],
+            username=texts["username"],
         )
 
     return profile

@@ -26,7 +26,7 @@ from sojourn.oauth.client import OAuthClient
 from sojourn.passwords import PasswordHasher
 from sojourn.policy import redirects
 from sojourn.ports import Clock, OnceStore, UserStore
-from sojourn.providers import CredentialsProvider, OAuthProvider, OIDCProvider, Provider
+from sojourn.providers import CredentialsProvider, Provider
 from sojourn.refusals import explain
 from sojourn.screens import Screens
 from sojourn.tokens import TokenFormat
@@ -200,7 +200,7 @@ class Endpoints(Generic[ClaimsT]):
         visit = await self._read_visit(request)
         if visit.csrf_refusal is not None or provider is None:
             return self._answer(visit, self._dialect.csrf_failure(self._base, "signin"))
-        if not isinstance(provider, OAuthProvider | OIDCProvider):
+        if isinstance(provider, CredentialsProvider):
             return self._answer(visit, Outcome(location=f"{self._base}/signin"))
         try:
             outcome, cookies = await start_sign_in(
@@ -221,8 +221,6 @@ class Endpoints(Generic[ClaimsT]):
             if request.method == "GET":
                 return self._dialect.unsupported(request.method)
             return await self._credentials(request, provider)
-        if not isinstance(provider, OAuthProvider | OIDCProvider):
-            return self._dialect.unsupported(request.method)
         visit = await self._read_visit(request)
         pairs = _answer_pairs(request)
         cookies: tuple[Cookie, ...] = ()

@@ -58,7 +58,9 @@ class ClaimsTooLarge(SojournError):
     def __init__(self, size: int, budget: int) -> None:
         self.size = size
         self.budget = budget
-        super().__init__(f"the session takes {size} characters of cookie, the budget is {budget}: keep fewer or shorter claims")
+        super().__init__(
+            f"the session takes {size} characters of cookie, the budget is {budget}: keep less in its claims"
+        )
 
 
 class TokenError(SojournError):

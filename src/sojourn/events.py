@@ -1,7 +1,7 @@
 """What happened: one frozen value per event, one dispatcher.
 
-An event never holds a token, cookie, code, verifier or password. `at` is epoch seconds. `name` is stable and is what logs and
-metrics key on.
+An event never holds a token, cookie, code, verifier or password. `at` is epoch seconds. `name` is stable and is what
+logs and metrics key on.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, dataclass_transform
 
 import msgspec
 
@@ -23,7 +23,12 @@ def _wire_name(field: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), field)
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _ClaimsMeta(msgspec.StructMeta):
+    """Tells type checkers what every subclass of `Claims` inherits: frozen, keyword-only."""
+
+
+class Claims(msgspec.Struct, metaclass=_ClaimsMeta, frozen=True, kw_only=True, rename=_wire_name):
     """What a session says about its user; subclass it to add typed claims.
 
     Times are epoch seconds. `sid` names the session and stays through every refresh, `jti` names one token,

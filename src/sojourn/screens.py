@@ -68,11 +68,11 @@ class Screens:
         """The one stylesheet, cacheable for ever under its hash."""
         return Response(status=200, headers=pages.STYLESHEET_HEADERS, body=pages.STYLESHEET)
 
-    def unauthorized(self, code: str | None) -> Response:
-        """401 as a problem document with the coarse code (RFC 9457, RFC 9110 11.6.1)."""
+    def unauthorized(self, code: str | None, detail: str = "") -> Response:
+        """401 as a problem document with the coarse code (RFC 9457, RFC 9110 11.6.1); `detail` is added to its text."""
         text = public(code or "session_missing")
         challenge = ("WWW-Authenticate", f'Session realm="{self._origin}", error="{code or "session_missing"}"')
-        return problem(401, code or "session_missing", text.title, text.detail, (challenge,))
+        return problem(401, code or "session_missing", text.title, f"{text.detail} {detail}".strip(), (challenge,))
 
     def unavailable(self, request: Request, error: StoreUnavailable) -> Response:
         """503 that signs nobody out: a page for people on their way in or out, a problem document for programs."""

@@ -35,11 +35,8 @@ class Issued(msgspec.Struct, Generic[ClaimsT], frozen=True):
     session: Session[ClaimsT]
 
 
-# A session and until when it is valid, and until when it may still be refreshed.
-class _Seen(msgspec.Struct, Generic[ClaimsT], frozen=True):
-    session: Session[ClaimsT]
-    valid_until: int
-    refreshable_until: int
+# A session, until when it is valid, and until when it may still be refreshed.
+_Seen = tuple[Session[ClaimsT], int, int]
 
 
 class JWTStrategy(Generic[ClaimsT]):
@@ -70,6 +67,8 @@ class JWTStrategy(Generic[ClaimsT]):
         self._budget = budget
         self._leeway = lifetimes.leeway
         self._farthest = lifetimes.max_age + LIFETIME_MARGIN
+        self._grace = lifetimes.grace_period
+        self._absolute_age = lifetimes.absolute_age
         self._shareable = codec.shareable
         self._seen: dict[str, _Seen[ClaimsT]] = {}
         self._seen_before: dict[str, _Seen[ClaimsT]] = {}
@@ -78,18 +77,22 @@ class JWTStrategy(Generic[ClaimsT]):
     def verify(self, token: str) -> Session[ClaimsT]:
         """The session of a valid token; raises `TokenError` with the step that refused."""
         now = self._clock()
-        seen = self._seen.get(token) or self._seen_before.get(token) or self._open_new(token, now)
-        session = seen.session
-        if now < seen.valid_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        seen = self._seen.get(token)
+        if seen is None:
+            seen = self._seen_before.get(token) or self._open_new(token, now)
+        session, valid_until, _ = seen
+        if now < valid_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
             return session
         raise self._refusal(session, now)
 
     def open(self, token: str) -> Session[ClaimsT]:
         """As `verify`, but a token that expired within its grace period opens too: `refresh.decide` says what follows."""
         now = self._clock()
-        seen = self._seen.get(token) or self._seen_before.get(token) or self._open_new(token, now)
-        session = seen.session
-        if now < seen.refreshable_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        seen = self._seen.get(token)
+        if seen is None:
+            seen = self._seen_before.get(token) or self._open_new(token, now)
+        session, _, refreshable_until = seen
+        if now < refreshable_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
             return session
         raise self._refusal(session, now)
 
@@ -110,22 +113,27 @@ class JWTStrategy(Generic[ClaimsT]):
         expires_at = min(now + self._lifetimes.max_age, start + self._lifetimes.absolute_age)
         return self._make(claims, sid=sid, auth_time=start, now=now, expires_at=expires_at, random=random, unknown=None)
 
+    def successor(self, token: str) -> Issued[ClaimsT] | None:
+        """What `token` was refreshed into during the last ten seconds, unless that session ended meanwhile."""
+        made = self._successors.get(token)
+        if made is None:
+            return None
+        session = made.session
+        fresh = 0 <= self._clock() - session.issued_at < _SAME_SUCCESSOR
+        ended = self._is_ended(session.sid, session.user_id, session.issued_at)
+        return made if fresh and not ended else None
+
     def refresh(
         self, session: Session[ClaimsT], token: str, *, expires_at: int, claims: ClaimsT | None = None
     ) -> Issued[ClaimsT]:
-        """The successor of `token`: same session, same start, later end; members of it that no field names are kept.
+        """A successor of `token`: same session, same start, later end; members of it that no field names are kept.
 
-        One old token with unchanged claims has one successor for ten seconds, so that parallel requests agree. Raises
-        `TokenError`: "ended" if the session ended meanwhile (looked at in the step that seals), "absolute_age";
-        `ClaimsTooLarge`.
+        Parallel requests agree by asking for the `successor` first. Raises `TokenError`: "ended" if the session ended
+        meanwhile (looked at in the step that seals), "absolute_age"; `ClaimsTooLarge`.
         """
         now = self._clock()
         if self._is_ended(session.sid, session.user_id, session.issued_at):
             raise TokenError("ended")
-        changed = claims is not None and claims != session.claims
-        made = None if changed else self._successors.get(token)
-        if made is not None and 0 <= now - made.session.issued_at < _SAME_SUCCESSOR:
-            return made
         issued = self._make(
             session.claims if claims is None else claims,
             sid=session.sid,
@@ -135,10 +143,9 @@ class JWTStrategy(Generic[ClaimsT]):
             random=os.urandom(32),
             unknown=self._open_token(token),
         )
-        if not changed:
-            if len(self._successors) >= _SEEN:
-                self._successors = {}
-            self._successors[token] = issued
+        if len(self._successors) >= _SEEN:
+            self._successors = {}
+        self._successors[token] = issued
         return issued
 
     def _make(
@@ -162,37 +169,53 @@ class JWTStrategy(Generic[ClaimsT]):
         token = self._format.seal(self.codec.encode(claims, unknown), random[:16])
         if len(token) > self._budget:
             raise ClaimsTooLarge(len(token), self._budget)
-        return Issued(token, _session(claims))
+        session = Session(
+            claims=claims, sid=sid, user_id=claims.sub, issued_at=now, expires_at=expires_at, auth_time=auth_time
+        )
+        return Issued(token, session)
 
     def _open_new(self, token: str, now: int) -> _Seen[ClaimsT]:
         claims, not_before = self._read(self._open_token(token))
-        session = _session(claims)
-        if not session.sid:
-            raise TokenError("claims", "neither sid nor jti: such a session could never be ended")
-        leeway = self._leeway
+        issued_at, expires_at = claims.iat, claims.exp
+        # A token made elsewhere carries neither sid nor auth_time: it is known by its jti and began when it was issued.
+        sid = claims.sid or claims.jti
+        auth_time = claims.auth_time or issued_at
+        latest = now + self._leeway
         if (
-            not_before > now + leeway
-            or claims.iat > now + leeway
-            or claims.iat > claims.exp
-            or claims.exp > now + self._farthest
-            or session.auth_time > now + leeway
+            issued_at > latest
+            or auth_time > latest
+            or not_before > latest
+            or not issued_at <= expires_at <= now + self._farthest
+            or not sid
         ):
-            raise self._untimely(claims, not_before, now)
-        latest = session.auth_time + self._lifetimes.absolute_age
-        valid_until = claims.exp + leeway
-        refreshable_until = valid_until + self._lifetimes.grace_period
-        seen = _Seen(session, min(valid_until, latest), min(refreshable_until, latest))
-        if self._shareable and len(token) <= _LONGEST_SEEN and now < seen.refreshable_until:
+            raise self._refusal_of(claims, not_before, now)
+        session = Session(
+            claims=claims,
+            sid=sid,
+            user_id=claims.sub,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            auth_time=auth_time,
+        )
+        valid_until = expires_at + self._leeway
+        refreshable_until = valid_until + self._grace
+        ends_at = auth_time + self._absolute_age
+        if refreshable_until > ends_at:
+            refreshable_until = ends_at
+            valid_until = min(valid_until, ends_at)
+        seen = (session, valid_until, refreshable_until)
+        if self._shareable and now < refreshable_until and len(token) <= _LONGEST_SEEN:
             if len(self._seen) >= _SEEN:
                 self._seen_before, self._seen = self._seen, {}
             self._seen[token] = seen
         return seen
 
-    def _untimely(self, claims: ClaimsT, not_before: int, now: int) -> TokenError:
+    def _refusal_of(self, claims: ClaimsT, not_before: int, now: int) -> TokenError:
         step = claims_module.check(
             claims, now, leeway=self._leeway, max_age=self._lifetimes.max_age, not_before=not_before
         )
-        assert step is not None
+        if step is None:
+            return TokenError("claims", "neither sid nor jti: such a session could never be ended")
         ahead = {"issued_in_future": max(claims.iat, claims.auth_time) - now, "not_yet_valid": not_before - now}
         detail = f"{ahead[step]} s ahead of this server's clock" if step in ahead else ""
         return TokenError(step, detail)
@@ -201,15 +224,3 @@ class JWTStrategy(Generic[ClaimsT]):
         step = validation.check(session, now=now, lifetimes=self._lifetimes, ended=self._ended)
         # Only a bare verifier gets here with a session that could still be refreshed.
         return TokenError(step or "expired", f"{now - session.expires_at} s ago" if step in {None, "expired"} else "")
-
-
-def _session(claims: ClaimsT) -> Session[ClaimsT]:
-    # A token made elsewhere carries neither sid nor auth_time: it is known by its jti and began when it was issued.
-    return Session(
-        claims=claims,
-        sid=claims.sid or claims.jti,
-        user_id=claims.sub,
-        issued_at=claims.iat,
-        expires_at=claims.exp,
-        auth_time=claims.auth_time or claims.iat,
-    )

@@ -1,1 +1,1 @@
-"""The diagrams, top to bottom: the only orchestration. Flows take what they need by name and never see the configuration."""
+"""The diagrams, top to bottom: the only orchestration. Flows take what they need by name."""

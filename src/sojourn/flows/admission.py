@@ -27,7 +27,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Who somebody proved to be, and by which account. `local` says that the profile is a row of our own users table."""
+    """Who somebody proved to be, by which account; `local` profiles are rows of our own users table."""
 
     profile: Profile
     account: Account
@@ -39,7 +39,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted(Generic[ClaimsT]):
-    """A started session and its cookies; `location` is set when the application's `sign_in` sent the browser elsewhere."""
+    """A started session and its cookies, or the `location` where the application's `sign_in` sends the browser."""
 
     session: Session[ClaimsT] | None
     cookies: tuple[Cookie, ...] = ()
@@ -111,7 +111,7 @@ class Admission(Generic[ClaimsT]):
             return True
         attempt = SignInAttempt(profile=proof.profile, account=proof.account, user=known, raw=proof.raw)
         try:
-            answer = await call(self._callbacks.sign_in, attempt)
+            answer: bool | str = await call(self._callbacks.sign_in, attempt)
         except Exception as error:
             raise SignInRefused("AccessDenied", "sign_in_callback", f"raised {type(error).__name__}") from error
         if not answer:

@@ -1,4 +1,4 @@
-"""What differs between NextAuth v4 and Auth.js v5 on the wire: redirect mode, "no session", where errors go (nextauth.md 9)."""
+"""What NextAuth v4 and Auth.js v5 say differently: redirect mode, "no session", errors (nextauth.md 9)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from sojourn.errors import SignInRefused
 from sojourn.http import Request, Response, json_response, redirect
 
-__all__ = ["Dialect", "NextAuthV4", "AuthJSV5", "Outcome"]
+__all__ = ["AuthJSV5", "Dialect", "NextAuthV4", "Outcome"]
 
 INLINE_CODES = frozenset(
     {

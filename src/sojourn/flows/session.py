@@ -39,12 +39,15 @@ class Loaded(Generic[ClaimsT]):
     """The session of a request, or why there is none.
 
     `code` is the coarse code of a refusal, `step` the check that refused (for events and logs, not for the outside);
-    `cookies` are to be set on the response; `unavailable` means "I cannot tell", which is a 503 and never a sign-out.
+    `detail` adds what
+    an operator must know and anybody may; `cookies` are to be set on the response; `unavailable` means "I cannot
+    tell", which is a 503 and never a sign-out.
     """
 
     session: Session[ClaimsT] | None = None
     code: str | None = None
     step: str | None = None
+    detail: str = ""
     cookies: tuple[Cookie, ...] = ()
     unavailable: StoreUnavailable | None = None
 
@@ -200,6 +203,8 @@ class SessionFlow(Generic[ClaimsT]):
         self, session: Session[ClaimsT], token: str, expires_at: int, cookie_header: str, client: str | None
     ) -> Loaded[ClaimsT]:
         """A new token for the same session; if nobody can be asked, a session that is still valid stays as it is."""
+        if (made := self._strategy.successor(token)) is not None:
+            return self._again(made, cookie_header)
         try:
             user = await self._users.get(session.user_id) if self._users is not None else None
         except StoreUnavailable as error:
@@ -209,8 +214,10 @@ class SessionFlow(Generic[ClaimsT]):
             return await self._refuse("ended", "the user is disabled", cookie_header, client)
         try:
             claims = await self._ask(session, ClaimsChange(trigger="refresh", user=user))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the application's own; whatever it is, nobody is signed out
             return self._unextended(session, await self._callback_failed(error))
+        if (made := self._strategy.successor(token)) is not None:
+            return self._again(made, cookie_header)  # another request was faster while this one waited
         try:
             issued = self._strategy.refresh(session, token, expires_at=expires_at, claims=claims)
         except TokenError as error:
@@ -218,6 +225,9 @@ class SessionFlow(Generic[ClaimsT]):
         except ClaimsTooLarge as error:
             return self._unextended(session, await self._callback_failed(error))
         return await self._written(issued, cookie_header, "refresh")
+
+    def _again(self, made: Issued[ClaimsT], cookie_header: str) -> Loaded[ClaimsT]:
+        return Loaded(session=self._bound(made.session), cookies=self.cookies_for(made, cookie_header))
 
     async def _callback_failed(self, error: Exception) -> StoreUnavailable:
         # What the application raised is for its own log; a browser learns only that we cannot tell right now.

@@ -48,7 +48,7 @@ async def start_sign_in(
     redirect_uri: str,
     clock: Clock,
 ) -> tuple[Outcome, tuple[Cookie, ...]]:
-    """Where to send the browser, and the cookie that must come back with it; raises `SignInRefused("OAuthSignin", …)`."""
+    """Where to send the browser, and the cookie that must come back with it; raises `SignInRefused`."""
     now = clock()
     begun = transaction.begin(provider, visit.callback_url, now)
     extra = dict(reversed(parse_qsl(visit.request.query, max_num_fields=100)))

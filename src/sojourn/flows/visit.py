@@ -1,4 +1,4 @@
-"""What every endpoint needs to know of a request, read once: fields, cookies, CSRF pair, the way back (nextauth.md 0)."""
+"""What every endpoint needs of a request, read once: fields, cookies, CSRF pair, the way back (nextauth.md 0)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def read_visit(
     callback_url = await resolve(wanted, origin=origin, callbacks=callbacks)
     changed: list[Cookie] = []
     if not pair.verified_cookie:
-        changed.append(Cookie(name=names.csrf, value=pair.cookie_value, secure=names.secure))
+        changed.append(Cookie(name=names.csrf, value=pair.cookie_value, secure=names.secure, domain=domain))
     if callback_url != remembered:
         changed.append(Cookie(name=names.callback_url, value=callback_url, secure=names.secure, domain=domain))
     return Visit(

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sojourn.config import AuthConfig
+from sojourn.configfile import load
+from sojourn.errors import ConfigError
+from sojourn.models import Claims
+from sojourn.providers import OAuthProvider
+
+SECRET = "cFwy3aTq9d0Jb1mX5sLr7Zk2hVn8Ue4g"
+FILE = f"""
+base_url = "http://127.0.0.1:8000"
+secrets = ["{SECRET}"]
+database = "sqlite:///sojourn.db"
+compat = "nextauth-v4"
+trusted_proxies = []
+[session]
+strategy = "jwt"
+max_age = "6h"
+[[providers]]
+type = "oidc"
+id = "op"
+issuer = "http://127.0.0.1:3200"
+client_id = "c"
+client_secret = "s"
+[[providers]]
+type = "credentials"
+[rate_limit]
+sign_in = "5/1m"
+"""
+
+
+def read(tmp_path: Path, text: str = FILE, environment: dict[str, str] | None = None) -> AuthConfig[Claims]:
+    path = tmp_path / "sojourn.toml"
+    path.write_text(text)
+    return load(path, claims=Claims, environment=environment or {})
+
+
+def test_the_whole_file(tmp_path: Path) -> None:
+    config = read(tmp_path)
+    assert config.base.origin == "http://127.0.0.1:8000"
+    assert config.secrets == (SECRET,)
+    assert [provider.id for provider in config.providers] == ["op", "credentials"]
+    assert config.lifetimes.max_age == 6 * 3600
+    assert config.rate == (5, 60)
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        environment={
+            "SOJOURN_BASE_URL": "https://other.example",
+            "SOJOURN_SESSION_MAX_AGE": "1h",
+            "SOJOURN_SESSION_MAX_CHUNKS": "2",
+            "SOJOURN_RATE_LIMIT_SIGN_IN": "1/1s",
+            "SOJOURN_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1",
+            "SOJOURN_SECRETS": json.dumps([SECRET[::-1], SECRET]),
+            "SOJOURN_PROVIDERS": json.dumps([{"type": "credentials"}]),
+        },
+    )
+    assert config.base.origin == "https://other.example"
+    assert config.lifetimes.max_age == 3600
+    assert config.session.max_chunks == 2
+    assert config.rate == (1, 1)
+    assert config.secrets == (SECRET[::-1], SECRET)
+    assert [provider.id for provider in config.providers] == ["credentials"]
+
+
+def test_one_secret_of_the_environment_replaces_the_files_list(tmp_path: Path) -> None:
+    assert read(tmp_path, environment={"SOJOURN_SECRET": SECRET[::-1]}).secrets == (SECRET[::-1],)
+
+
+def test_the_environment_alone_is_enough() -> None:
+    config = load(None, claims=Claims, environment={"SOJOURN_SECRET": SECRET, "SOJOURN_URL": "https://app.example"})
+    assert config.base.origin == "https://app.example"
+
+
+def test_a_plain_oauth_provider_names_its_profile_members(tmp_path: Path) -> None:
+    text = FILE.replace('type = "credentials"', 'type = "oauth"\nid = "own"\nclient_id = "c"\nclient_secret = "s"') + ""
+    text = text.replace(
+        'id = "own"',
+        'id = "own"\nauthorize_url = "https://o.example/a"\ntoken_url = "https://o.example/t"\n'
+        'userinfo_url = "https://o.example/u"\nprofile = {id = "uid", image = "avatar"}',
+    )
+    provider = read(tmp_path, text).providers[1]
+    assert isinstance(provider, OAuthProvider)
+    profile = provider.profile({"uid": 7, "name": "Ada", "avatar": "https://o.example/a.png", "email": 3})
+    assert (profile.id, profile.name, profile.image, profile.email) == ("7", "Ada", "https://o.example/a.png", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("--config", "not toml ["),
+        ("colour", 'colour = "red"\n' + FILE),
+        ("session.colour", FILE.replace('max_age = "6h"', 'colour = "red"')),
+        ("session.max_age", FILE.replace('max_age = "6h"', "max_age = 6")),
+        ("session.max_chunks", FILE.replace('max_age = "6h"', 'max_chunks = "2"')),
+        (
+            "session",
+            'session = "jwt"\n' + FILE.replace("[session]", "[pages]").replace('strategy = "jwt"\nmax_age = "6h"', ""),
+        ),
+        ("secrets", FILE.replace(f'["{SECRET}"]', f'"{SECRET}"')),
+        ("base_url", FILE.replace('"http://127.0.0.1:8000"', "8000")),
+        ("providers[1].type", FILE.replace('type = "credentials"', 'type = "saml"')),
+        ("providers[1].authorize", FILE.replace('type = "credentials"', 'type = "credentials"\nauthorize = "x"')),
+        ("providers[0]", FILE.replace('client_id = "c"', 'client = "c"')),
+    ],
+)
+def test_each_mistake_is_refused_by_key(tmp_path: Path, key: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert caught.value.key == key
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SOJOURN_SECRETS", "[broken"), ("SOJOURN_SESSION_MAX_CHUNKS", "two"), ("SOJOURN_PROVIDERS", '["x"]')],
+)
+def test_bad_variables_are_refused_by_name(tmp_path: Path, variable: str, value: str) -> None:
+    with pytest.raises(ConfigError):
+        read(tmp_path, environment={variable: value})
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Path("nowhere.toml"), claims=Claims, environment={})
+    assert caught.value.key == "--config"
