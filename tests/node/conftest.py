@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.node.real_parts import CertifiedProvider, TokenPackages, Workshop, certified_provider, make_workshop, token_packages
+from tests.node.real_parts import (
+    CertifiedProvider,
+    TokenPackages,
+    Workshop,
+    certified_provider,
+    make_workshop,
+    token_packages,
+)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,13 @@ def required(name: str) -> str:
     """The value of an environment variable that the tests with real parts cannot do without."""
     value = os.environ.get(name, "")
     if not value or not Path(value).exists():
-        pytest.fail(f"{name} does not name an existing file or folder; run these tests with `./dev test --all`", pytrace=False)
+        pytest.fail(f"{name} names no existing file or folder; run these tests with `./dev test --all`", pytrace=False)
     return value
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """A folder with our JavaScript sources and a link to the installed packages: Node resolves from where a file lies."""
+    """Our JavaScript sources beside a link to the installed packages: Node resolves from where a file lies."""
 
     node: str
     folder: Path
@@ -48,10 +48,7 @@ class Workshop:
     def bundle(self, name: str) -> str:
         """The browser bundle of one source file, as text."""
         out = self.folder / "bundle.js"
-        esbuild = self.folder / "node_modules" / "esbuild" / "bin" / "esbuild"
-        command = [self.node, str(esbuild), self.script(name), "--bundle", "--format=iife", "--jsx=automatic", "--log-level=error"]
-        command += ["--define:process.env={}", '--define:process.env.NODE_ENV="production"', f"--outfile={out}"]
-        subprocess.run(command, check=True)
+        subprocess.run([self.node, self.script("bundle.mjs"), self.script(name), str(out)], check=True)
         return out.read_text(encoding="utf-8")
 
 
@@ -60,7 +57,7 @@ def make_workshop(folder: Path) -> Workshop:
     node = required("SOJOURN_NODE")
     packages = Path(required("SOJOURN_JS")) / "node_modules"
     if not packages.is_dir():
-        pytest.fail(f"SOJOURN_JS has no node_modules ({packages}); run these tests with `./dev test --all`", pytrace=False)
+        pytest.fail(f"{packages} is missing; run these tests with `./dev test --all`", pytrace=False)
     shutil.copytree(SOURCES, folder / "src")
     (folder / "node_modules").symlink_to(packages)
     return Workshop(node=node, folder=folder)
@@ -172,6 +169,3 @@ def serving(build: Callable[[str], Starlette]) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(START_LIMIT)
-
-
-Headers = Mapping[str, str]

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -15,7 +16,8 @@ from starlette.routing import Route
 
 from sojourn import Auth, Callbacks, Claims, ClaimsChange, Profile, Session, SessionPolicy
 from sojourn.adapters.starlette import mount, signed_in
-from sojourn.providers import Provider
+from sojourn.providers import OIDC, OIDCProvider, Provider
+from tests.node.real_parts import CertifiedProvider
 
 SECRET = "the secret of an application that only tests know"
 PASSWORD = "correct horse battery staple"
@@ -44,7 +46,24 @@ def fill_claims(claims: SiteClaims, change: ClaimsChange) -> SiteClaims:
     return claims
 
 
-def make_auth(url: str, providers: Sequence[Provider], *, database: Path | None = None, **settings: Any) -> Auth[SiteClaims]:
+def client_of(
+    op: CertifiedProvider, url: str, method: str = "client_secret_basic", algorithm: str = "RS256"
+) -> OIDCProvider:
+    """The setting for a client that is registered here and now at the certified provider."""
+    settings: dict[str, Any] = {"token_endpoint_auth_method": method, "id_token_signed_response_alg": algorithm}
+    wanted: dict[str, Any] = {"redirect_uris": [f"{url}/api/auth/callback/op"], **settings}
+    if method == "private_key_jwt":
+        key = RSAKey.generate_key(2048, auto_kid=True)
+        wanted["jwks"] = {"keys": [{**key.as_dict(private=False), "alg": "RS256", "use": "sig"}]}
+        settings["private_key"] = key.as_pem(private=True).decode()
+    client = op.register(**wanted)
+    settings |= {"client_id": client["client_id"], "client_secret": client.get("client_secret")}
+    return OIDC(id="op", name="Example", issuer=op.issuer, **settings)
+
+
+def make_auth(
+    url: str, providers: Sequence[Provider], *, database: Path | None = None, **settings: Any
+) -> Auth[SiteClaims]:
     return Auth(
         secret=SECRET,
         base_url=url,

@@ -35,7 +35,12 @@ async def test_the_provider_requires_pkce_names_its_issuer_and_rotates_refresh_t
     assert answered.get("state") == ["s"], answered
     assert answered["iss"] == [op.issuer]
 
-    form = {"grant_type": "authorization_code", "code": answered["code"][0], "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+    form = {
+        "grant_type": "authorization_code",
+        "code": answered["code"][0],
+        "redirect_uri": CALLBACK,
+        "code_verifier": VERIFIER,
+    }
     auth = httpx2.BasicAuth(client["client_id"], client["client_secret"])
     tokens = (await visitor.http.post(f"{op.issuer}/token", data=form, auth=auth)).json()
     userinfo = await visitor.http.get(f"{op.issuer}/me", headers={"Authorization": f"Bearer {tokens['access_token']}"})

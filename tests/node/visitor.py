@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx2
 
 MOST_REDIRECTS = 10
+SESSION_COOKIES = ("next-auth.session-token", "authjs.session-token")
 
 
 class Visitor:
@@ -66,5 +66,5 @@ class Visitor:
 
     def session_cookie(self) -> str | None:
         """The value of the session cookie, if there is one."""
-        found = [cookie.value for cookie in self.http.cookies.jar if re.fullmatch(r"(next-auth|authjs)\.session-token", cookie.name)]
+        found = [cookie.value for cookie in self.http.cookies.jar if cookie.name in SESSION_COOKIES]
         return found[0] if found else None
