@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sojourn.errors import TokenError
 from sojourn.ports import TransportError, TransportRequest, TransportResponse
-from sojourn.providers import OAuth, OAuthProvider, OIDC, OIDCProvider
+from sojourn.providers import OIDC, OAuth, OAuthProvider, OIDCProvider
 from sojourn.providers.profiles import openid_profile
 
 NOW = 1_800_000_000

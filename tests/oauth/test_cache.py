@@ -105,14 +105,13 @@ async def test_cancelled_caller_leaves_the_others_to_ask() -> None:
     async def wait() -> None:
         found.append(await source.published.get())
 
-    async with anyio.create_task_group() as outer:
-        async with anyio.create_task_group() as inner:
-            inner.start_soon(source.published.get)
-            await entered.wait()
-            outer.start_soon(wait)
-            await anyio.lowlevel.checkpoint()
-            source.published._fetch = plain
-            inner.cancel_scope.cancel()
+    async with anyio.create_task_group() as outer, anyio.create_task_group() as inner:
+        inner.start_soon(source.published.get)
+        await entered.wait()
+        outer.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        source.published._fetch = plain
+        inner.cancel_scope.cancel()
     assert found == [1]
 
 

@@ -80,7 +80,8 @@ def test_keys() -> None:
     metadata = discovery.read(oidc(), answer(DOCUMENT))
     assert discovery.keys_request(metadata).url == "https://op.example/keys"
     assert discovery.read_keys(answer({"keys": [{"kty": "RSA"}, 1]})) == ({"kty": "RSA"},)
-    for document in ({}, {"keys": {}}, {"keys": [{}] * 101}):
+    documents: list[dict[str, object]] = [{}, {"keys": {}}, {"keys": [{}] * 101}]
+    for document in documents:
         with pytest.raises(SignInRefused) as caught:
             discovery.read_keys(answer(document))
         assert caught.value.step == "jwks"

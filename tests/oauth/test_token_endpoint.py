@@ -133,6 +133,8 @@ def test_read_names_the_providers_error_whatever_the_status() -> None:
     for status in (200, 400, 500):
         with pytest.raises(SignInRefused, match="invalid_grant"):
             token_endpoint.read(answer({"error": "invalid_grant"}, status), NOW)
+    with pytest.raises(SignInRefused, match="status 502"):
+        token_endpoint.read(answer(b"<h1>Bad gateway</h1>", 502), NOW)
     with pytest.raises(SignInRefused, match="status 201"):
         token_endpoint.read(answer(TRUTH, 201), NOW)
 

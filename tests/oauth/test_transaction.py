@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from sojourn.errors import SignInRefused
+from sojourn.keys import Keyring
 from sojourn.oauth import transaction
+from sojourn.tokens import NextAuthV4
 from tests.oauth.scripted import NOW, Box, oauth, oidc
 
 URL_SAFE_256_BITS = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -44,7 +46,7 @@ def test_id_is_derived_from_the_state() -> None:
 
 
 def test_callback_url_that_fits_no_cookie_is_refused() -> None:
-    assert transaction.begin(oidc(), "x" * 2048, NOW)
+    assert transaction.begin(oidc(), "x" * 2048, NOW).callback_url == "x" * 2048
     with pytest.raises(SignInRefused) as caught:
         transaction.begin(oidc(), "x" * 2049, NOW)
     assert (caught.value.code, caught.value.step) == ("OAuthSignin", "callback_url")
@@ -54,6 +56,19 @@ def test_seal_and_open() -> None:
     begun = transaction.begin(oidc(), "/here", NOW)
     value = transaction.seal(begun, Box())
     assert transaction.open(value, Box(), state=begun.state, provider="op", now=NOW + 899) == begun
+
+
+def test_sealed_for_this_purpose_only() -> None:
+    keyring = Keyring(["a secret that is long enough to be used here"])
+    seal = NextAuthV4(keyring, salt="sojourn.transaction")
+    begun = transaction.begin(oidc(), "/here", NOW)
+    value = transaction.seal(begun, seal)
+    assert transaction.open(value, seal, state=begun.state, provider="op", now=NOW) == begun
+    session = transaction.seal(begun, NextAuthV4(keyring))
+    for foreign in (session, value[:-2] + "AA", "x", "\udcff"):
+        with pytest.raises(SignInRefused) as caught:
+            transaction.open(foreign, seal, state=begun.state, provider="op", now=NOW)
+        assert caught.value.step == "transaction_forged"
 
 
 def test_open_refuses_by_name() -> None:

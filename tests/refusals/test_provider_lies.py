@@ -123,6 +123,11 @@ def another_ones_profile(op: HostileProvider) -> None:
     op.answers["/userinfo"] = json_answer({"sub": "somebody-else", "email": "boss@example.com"})
 
 
+def no_profile(op: HostileProvider) -> None:
+    only_userinfo_has_the_address(op)
+    op.answers["/userinfo"] = Answer(b"", 500)
+
+
 def replacing(name: str, value: str | None) -> Callable[[Pairs], Pairs]:
     return lambda pairs: [p for p in pairs if p[0] != name] + ([] if value is None else [(name, value)])
 
@@ -261,9 +266,7 @@ LIES = {
     "discovery_silent": Lie("unreachable", answers(DISCOVERY, silent), code="OAuthSignin", total=0.5),
     # userinfo
     "userinfo_of_another": Lie("userinfo.subject", another_ones_profile),
-    "userinfo_down": Lie(
-        "userinfo", lambda op: (only_userinfo_has_the_address(op), op.answers.update({"/userinfo": Answer(b"", 500)}))
-    ),
+    "userinfo_down": Lie("userinfo", no_profile),
     # no answers at all
     "token_silent": Lie("unreachable", answers("/token", silent), total=0.5),
     "token_dripping": Lie("unreachable", answers("/token", drip), total=0.5),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sojourn.oauth.steps import refuse
+from sojourn.oauth.steps import Step, refuse
 from sojourn.ports import TransportResponse
 
 __all__ = ["error_code", "json_object", "json_value", "number", "same"]
@@ -25,7 +25,7 @@ def json_value(body: bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def json_object(response: TransportResponse, step: str) -> dict[str, Any]:
+def json_object(response: TransportResponse, step: Step) -> dict[str, Any]:
     """The JSON object of a 200 answer, or the refusal at `step`."""
     if response.status != 200:
         raise refuse(step, f"the provider answered with status {response.status}")

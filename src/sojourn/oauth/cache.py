@@ -60,7 +60,7 @@ class Published(Generic[T]):
                 await self._attempt()
         value, failure = self._value, self._failure
         if failure is not None and (value is None or self._age(self._fetched_at) >= TTL + STALE):
-            raise SignInRefused(failure.code, failure.step, failure.detail)
+            raise SignInRefused(failure.code, failure.step, failure.detail)  # one each: they grow tracebacks
         assert value is not None
         return value
 

@@ -130,9 +130,10 @@ def _check_binding(
     theirs = claims.get("nonce")
     if nonce is None or not isinstance(theirs, str) or not same(nonce, theirs):
         raise refuse("id_token.nonce")
-    for name, value in (("at_hash", access_token), ("c_hash", code)):
-        if name in claims and not _is_half_hash(claims[name], value, algorithm):
-            raise refuse(f"id_token.{name}")
+    if "at_hash" in claims and not _is_half_hash(claims["at_hash"], access_token, algorithm):
+        raise refuse("id_token.at_hash")
+    if "c_hash" in claims and not _is_half_hash(claims["c_hash"], code, algorithm):
+        raise refuse("id_token.c_hash")
 
 
 def _is_half_hash(claim: object, value: str, algorithm: str) -> bool:

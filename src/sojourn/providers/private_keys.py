@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import msgspec
@@ -37,7 +38,9 @@ def _import(source: str) -> PrivateKey:
         raise ValueError("it is no JWK: not a JSON object") from None
     for kind in (RSAKey, ECKey, OKPKey):
         try:
-            return kind.import_key(value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a small key, which is refused
+                return kind.import_key(value)
         except (JoseError, ValueError, TypeError, KeyError):
             continue
     raise ValueError("it is neither a PEM nor a JWK text that can be read")
