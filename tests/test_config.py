@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("claims", {"claims": dict}),
         ("session.strategy", {"session": SessionPolicy(strategy="database")}),
         ("session.strategy", {"session": SessionPolicy(store="redis")}),
-        ("session.token", {"session": SessionPolicy(**{"token": "none"})}),
+        ("session.token", {"session": SessionPolicy(token=cast("Any", "none"))}),
         ("session.max_chunks", {"session": SessionPolicy(max_chunks=6)}),
         ("session.max_age", {"session": SessionPolicy(max_age="0s")}),
         ("session.update_age", {"session": SessionPolicy(update_age="13h")}),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Self
 
 from sojourn import stores
 from sojourn.callbacks import Callbacks
-from sojourn.claims import ClaimsCodec
+from sojourn.claims import ClaimsCodec, worst_case_size
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
 from sojourn.cookies import cookie_names
 from sojourn.endpoints import Endpoints
@@ -37,6 +38,8 @@ from sojourn.tokens import NextAuthV4 as NextAuthV4Token
 from sojourn.tokens import SignedJWT, TokenFormat
 
 __all__ = ["Auth"]
+
+logger = logging.getLogger("sojourn")
 
 # One line in the log for each address under which people look for a session in vain; scanners make up many.
 _MOST_STRANGE_HOSTS = 20
@@ -153,6 +156,7 @@ class Auth(Generic[ClaimsT]):
             site_name=config.site_name,
             inline_codes=config.compat == "nextauth-v4",
         )
+        _warn_of_size(config.claims, self._names.chunk_limit)
         self._keyring = keyring
         self._dialect = NextAuthV4() if config.compat == "nextauth-v4" else AuthJSV5()
         self._endpoints: Endpoints[ClaimsT] = Endpoints(
@@ -195,9 +199,10 @@ class Auth(Generic[ClaimsT]):
         """
         try:
             await self._stores.start()
-            await self._revoker.catch_up()
         except StoreUnavailable as error:
             await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+        else:
+            await self._catch_up()
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
@@ -206,10 +211,14 @@ class Auth(Generic[ClaimsT]):
 
     async def handle(self, request: Request) -> Response:
         """Answer a request under `base_path`."""
+        if not self._revoker.caught_up:
+            await self._catch_up()
         return await self._endpoints.handle(request)
 
     async def load(self, request: Request) -> Loaded[ClaimsT]:
         """The session of a request, extended if it is due; `cookies` of the result belong on the response."""
+        if not self._revoker.caught_up:
+            await self._catch_up()
         loaded = await self._sessions.load(request.headers.get("cookie", ""), request.client)
         return loaded if loaded.step != "missing" else await self._explained(request, loaded)
 
@@ -228,6 +237,13 @@ class Auth(Generic[ClaimsT]):
         if not isinstance(claims, Claims):
             claims = self._strategy.codec.from_mapping(claims)
         return self._strategy.issue(claims, auth_time=claims.auth_time or None, sid=claims.sid or None).token
+
+    async def _catch_up(self) -> None:
+        # A database that was down at the start must not let in what ended before: every request tries until it answers.
+        try:
+            await self._revoker.catch_up()
+        except StoreUnavailable as error:
+            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
 
     async def _explained(self, request: Request, loaded: Loaded[ClaimsT]) -> Loaded[ClaimsT]:
         """Nobody is signed in here, but the application lives at another address: say so, once each in the log."""
@@ -262,6 +278,23 @@ class Auth(Generic[ClaimsT]):
 
     def _network_of(self, request: Request) -> str:
         return network_of(client_address(request, self.config.trusted_proxies) or "")
+
+
+def _warn_of_size(claims: type[Claims], one_cookie: int) -> None:
+    size = worst_case_size(claims)
+    if size is None:
+        reason = "the length of its own fields has no bound"
+    elif size > one_cookie:
+        reason = f"it can take {size} characters"
+    else:
+        return
+    logger.warning(
+        "claims: a session of %s may need more than one cookie of %d characters: %s. Bound its texts with "
+        "msgspec.Meta(max_length=...), and keep lists in the user's record.",
+        claims.__name__,
+        one_cookie,
+        reason,
+    )
 
 
 def _session_format(
