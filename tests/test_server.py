@@ -1,0 +1,250 @@
+"""The standalone server: its two own routes, its limits on the wire, its logs, its start and end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from sojourn import Auth, Claims, ConfigError, SessionPolicy, StoreUnavailable, User
+from sojourn import server as server_module
+from sojourn.providers import Credentials
+from sojourn.server import HEADER_BLOCK_LIMIT, OneLine, WithoutQuery, bind, build_app, make_server
+
+ORIGIN = "http://localhost:3000"
+COOKIE = "next-auth.session-token"
+
+
+def make_auth(**settings: Any) -> Auth[Claims]:
+    settings.setdefault("database", "memory:")
+    return Auth(
+        secret="a secret of the tests of the standalone server",
+        base_url=ORIGIN,
+        providers=[Credentials()],
+        session=SessionPolicy(max_age="1h", update_age="30m"),
+        **settings,
+    )
+
+
+@asynccontextmanager
+async def client_of(auth: Auth[Claims]) -> AsyncIterator[httpx2.AsyncClient]:
+    await auth.start()
+    transport = httpx2.ASGITransport(app=build_app(auth))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        yield client
+    await auth.aclose()
+
+
+@asynccontextmanager
+async def running(auth: Auth[Claims]) -> AsyncIterator[tuple[str, int]]:
+    """The real server on a free port of this event loop."""
+    listening = bind("127.0.0.1", 0)
+    address = listening.getsockname()
+    ready = anyio.Event()
+    server = make_server(build_app(auth), ready=lambda _: ready.set(), access_log=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listening])
+        with anyio.fail_after(10):
+            await ready.wait()
+        yield address
+        server.should_exit = True
+
+
+async def exchange(address: tuple[str, int], data: bytes) -> bytes:
+    """What the server answers to these bytes until it closes the connection."""
+    with anyio.fail_after(10):
+        async with await anyio.connect_tcp(*address) as stream:
+            await stream.send(data)
+            received = b""
+            try:
+                async for part in stream:
+                    received += part
+            except anyio.BrokenResourceError:
+                pass
+            return received
+
+
+async def test_healthz_asks_nobody() -> None:
+    async with client_of(make_auth()) as client:
+        response = await client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert "vary" not in response.headers
+
+
+async def test_me_is_401_for_nobody_and_user_and_session_for_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth = make_auth()
+    async with client_of(auth) as client:
+        refused = await client.get("/me")
+        assert (refused.status_code, refused.json()["code"]) == (401, "session_missing")
+        assert refused.headers["www-authenticate"]
+        await auth._stores.users.create(User(id="u1", username="ada", email="ada@example.org", created_at=1))
+        token = auth.issue(Claims(sub="u1", name="Ada"))
+        response = await client.get("/me", headers={"cookie": f"{COOKIE}={token}"})
+    assert response.status_code == 200
+    body = response.json()
+    assert (body["user"]["id"], body["user"]["username"], body["user"]["email"]) == ("u1", "ada", "ada@example.org")
+    assert (body["session"]["sub"], body["session"]["name"]) == ("u1", "Ada")
+    assert body["session"]["sid"]
+    assert body["session"]["expires"].endswith(".000Z")
+    assert "password" not in response.text
+
+
+@pytest.mark.parametrize("user", [None, User(id="u1", created_at=1, disabled_at=2)], ids=["gone", "disabled"])
+async def test_me_is_401_when_the_user_is_gone_or_disabled(user: User | None) -> None:
+    auth = make_auth()
+    async with client_of(auth) as client:
+        if user is not None:
+            await auth._stores.users.create(user)
+        token = auth.issue(Claims(sub="u1"))
+        response = await client.get("/me", headers={"cookie": f"{COOKIE}={token}"})
+    assert (response.status_code, response.json()["code"]) == (401, "session_ended")
+
+
+async def test_me_is_503_when_the_database_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth = make_auth()
+
+    async def down(_: str) -> User | None:
+        raise StoreUnavailable("users", "no such disk", retry_after=3)
+
+    async with client_of(auth) as client:
+        monkeypatch.setattr(auth._stores.users, "get", down)
+        token = auth.issue(Claims(sub="u1"))
+        response = await client.get("/me", headers={"cookie": f"{COOKIE}={token}"})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "3")
+    assert "disk" not in response.text
+    assert "set-cookie" not in response.headers
+
+
+def test_a_taken_port_is_named() -> None:
+    with bind("127.0.0.1", 0) as first, pytest.raises(ConfigError, match="port") as refused:
+        bind("127.0.0.1", first.getsockname()[1])
+    assert "--port" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /api/auth/signout HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api/auth/signout HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /api/auth/signout HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        b"POST /api/auth/signout HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n" + b"\x00",
+        b"GARBAGE\r\n\r\n",
+    ],
+    ids=["length and chunked", "two lengths", "odd chunk", "negative length", "bare LF and NUL", "garbage"],
+)
+async def test_a_request_that_two_readers_could_read_differently_is_refused_and_closed(head: bytes) -> None:
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+    async with running(make_auth()) as address:
+        answer = await exchange(address, head + smuggled)
+    assert b"HTTP/1.1 400" in answer
+    assert b'{"status":"ok"}' not in answer.partition(b"HTTP/1.1 400")[2]
+
+
+@pytest.mark.parametrize("pieces", ["one name", "many fields", "never ending"])
+async def test_a_header_block_over_64_kb_is_refused(pieces: str) -> None:
+    field = {
+        "one name": b"x: " + b"a" * HEADER_BLOCK_LIMIT + b"\r\n\r\n",
+        "many fields": b"x: 0123456789\r\n" * 6000 + b"\r\n",
+        "never ending": b"x: " + b"a" * (HEADER_BLOCK_LIMIT * 4),
+    }[pieces]
+    async with running(make_auth()) as address:
+        answer = await exchange(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + field)
+        fine = await exchange(
+            address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx: " + b"a" * 60000 + b"\r\n\r\n"
+        )
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert fine.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_long_body_is_not_taken_for_a_long_header_block() -> None:
+    body = b"x" * (HEADER_BLOCK_LIMIT * 3)
+    head = b"POST /api/auth/_log HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    after = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with running(make_auth()) as address:
+        answer = await exchange(address, head + body + after)
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+async def test_an_oversize_body_is_413_and_closes() -> None:
+    head = b"POST /api/auth/_log HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+    async with running(make_auth()) as address:
+        answer = await exchange(address, head + b"x" * 100)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer
+
+
+async def test_a_request_that_does_not_arrive_whole_in_time_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.05)
+    slow = [b"", b"GET /healthz HT", b"POST /api/auth/_log HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"]
+    async with running(make_auth()) as address:
+        for beginning in slow:
+            assert await exchange(address, beginning or b"\r\n") == b""
+
+
+async def test_the_server_names_no_product_and_survives_many_requests_on_one_connection() -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with running(make_auth()) as address:
+        answer = await exchange(address, one * 3 + last)
+    assert answer.count(b'{"status":"ok"}') == 4
+    assert b"server:" not in answer.lower()
+
+
+def test_access_lines_have_no_query() -> None:
+    record = logging.LogRecord(
+        "uvicorn.access", 20, "", 0, '%s "%s %s HTTP/%s" %d', ("c", "GET", "/cb?code=1", "1.1", 200), None
+    )
+    assert WithoutQuery().filter(record)
+    assert record.getMessage() == 'c "GET /cb HTTP/1.1" 200'
+
+
+def test_a_log_message_stays_on_its_line() -> None:
+    record = logging.LogRecord("sojourn", 20, "", 0, "a\r\nb \x1b[31m %s", ("\u2028",), None)
+    assert OneLine("%(message)s").format(record) == "a\\x0d\\x0ab \\x1b[31m \\x2028"
+
+
+def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: Path) -> None:
+    config = tmp_path / "sojourn.toml"
+    config.write_text(
+        'base_url = "http://127.0.0.1:8000"\nsecrets = ["a secret of a process that ends in order"]\n'
+        f'database = "sqlite:///{tmp_path}/sojourn.db"\n[[providers]]\ntype = "credentials"\n'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "sojourn.cli",
+        "serve",
+        "--config",
+        str(config),
+        "--port",
+        "0",
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SOJOURN", "NEXTAUTH", "AUTH"))
+    }
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("sojourn ready on http://127.0.0.1:"), line
+        url = line.split()[-1]
+        assert httpx2.get(f"{url}/healthz").json() == {"status": "ok"}
+        assert httpx2.get(f"{url}/api/auth/session?token=hidden").json() == {}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=15)
+    assert process.returncode == 0, err
+    assert out == ""
+    assert "GET /api/auth/session HTTP/1.1" in err
+    assert "hidden" not in err
