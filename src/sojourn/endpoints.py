@@ -188,7 +188,8 @@ class Endpoints(Generic[ClaimsT]):
         visit = await self._read_visit(request)
         if visit.csrf_refusal is not None:
             headers = (("Content-Type", "application/json"),)
-            return Response(status=400, headers=headers, body=self._dialect.no_session)
+            refused = Response(status=400, headers=headers, body=self._dialect.no_session)
+            return self._with_cookies(refused, visit.set_cookies)
         try:
             cookie_header = request.headers.get("cookie", "")
             loaded = await self._sessions.update(cookie_header, visit.fields.get("data"), request.client)

@@ -77,6 +77,12 @@ async def test_a_wrong_password_is_an_error_that_the_client_understands(page: Pa
     await expect(page.locator("#status")).to_have_text("unauthenticated")
 
 
+async def test_a_csrf_failure_is_an_error_that_the_client_understands(page: Page) -> None:
+    await page.route("**/api/auth/csrf", lambda route: route.fulfill(json={"csrfToken": "0" * 64}))
+    assert await sign_in(page, PASSWORD) == {"error": "MissingCSRF", "status": 403, "ok": False, "url": None}
+    await expect(page.locator("#status")).to_have_text("unauthenticated")
+
+
 async def test_the_session_is_updated_and_stays_updated(page: Page) -> None:
     await sign_in(page, PASSWORD)
     await expect(page.locator("#status")).to_have_text("authenticated")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -62,6 +65,11 @@ def make_auth(compat: str, *secrets: str) -> Auth[Everything]:
 def every_read() -> SessionPolicy:
     """Extend at every read, as next-auth does."""
     return SessionPolicy(max_age="1h", update_age="0s")
+
+
+def as_long_as_theirs(compat: str) -> Auth[Everything]:
+    """Sessions of 30 days, the packages' default: a token that lives longer than `max_age` is refused."""
+    return Auth(secret=NEW, base_url=URL, compat=compat, claims=Everything, session=SessionPolicy(max_age="30d"))
 
 
 def read_by_package(packages: TokenPackages, compat: str, cookies: list[tuple[str, str]], secret: object) -> Any:
@@ -196,3 +204,45 @@ def test_under_v5_a_token_is_bound_to_its_cookies_name(packages: TokenPackages) 
     header = f"__Secure-authjs.session-token={ours}"
     seen = packages.call("v5.getToken", cookie=header, secret="0123456789abcdefghijklmnopqrstuvwxyz", secureCookie=True)
     assert seen["sub"] == "7"
+
+
+def csrf_pair(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The CSRF cookie that an answer sets."""
+    [line] = [value for name, value in headers if name == "Set-Cookie" and "csrf-token" in value]
+    name, _, value = line.partition(";")[0].partition("=")
+    return name, value
+
+
+@both
+async def test_the_packages_server_takes_over_our_session_and_we_take_over_its(
+    packages: TokenPackages, compat: str
+) -> None:
+    auth, name = as_long_as_theirs(compat), COOKIE[compat]
+    ours = auth.issue(Everything(sub="1", name="Ada", email="ada@app.example", picture="https://app.example/ada.png"))
+    wanted = {"name": "Ada", "email": "ada@app.example", "image": "https://app.example/ada.png"}
+    server = {"secret": NEW, "origin": URL}
+    answer = packages.call(f"{PACKAGE[compat]}.answer", action="session", cookie=f"{name}={ours}", **server)
+    assert answer["body"]["user"] == wanted
+    # The package has made a new token from ours; it is the same session to us.
+    theirs = [(cookie, value) for cookie, value in answer["cookies"] if cookie == name]
+    session = await load(auth, theirs)
+    assert session is not None
+    assert (session.sid, session.auth_time) == (auth.verify(ours).sid, auth.verify(ours).auth_time)
+
+
+@both
+async def test_csrf_pairs_are_good_on_both_sides(packages: TokenPackages, compat: str) -> None:
+    auth = make_auth(compat)
+    await auth.start()
+    made = await auth.handle(Request(method="GET", path="/api/auth/csrf"))
+    name, value = csrf_pair(made.headers)
+    server = {"secret": NEW, "origin": URL}
+    theirs = packages.call(f"{PACKAGE[compat]}.answer", action="csrf", cookie=f"{name}={unquote(value)}", **server)
+    assert theirs["body"] == json.loads(made.body)
+
+    fresh = packages.call(f"{PACKAGE[compat]}.answer", action="csrf", cookie="", **server)
+    pair = dict(fresh["cookies"])[name]
+    header = f"{name}={pair if '%' in pair else quote(pair)}"
+    ours = await auth.handle(Request(method="GET", path="/api/auth/csrf", headers={"cookie": header}))
+    assert json.loads(ours.body) == fresh["body"]
+    await auth.aclose()
