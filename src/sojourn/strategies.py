@@ -18,8 +18,8 @@ from sojourn.tokens import TokenFormat
 
 __all__ = ["Issued", "JWTStrategy"]
 
-_SEEN: Final = 2048
-"""Tokens remembered per generation, of which there are two."""
+_SEEN: Final = 4096
+"""Tokens remembered before all are forgotten and opened anew: cheaper than keeping an order among them."""
 
 _LONGEST_SEEN: Final = 2048
 """Characters: longer tokens are opened every time, so that what is remembered stays under 8 MB."""
@@ -33,10 +33,6 @@ class Issued(msgspec.Struct, Generic[ClaimsT], frozen=True):
 
     token: str
     session: Session[ClaimsT]
-
-
-# A session, until when it is valid, and until when it may still be refreshed.
-_Seen = tuple[Session[ClaimsT], int, int]
 
 
 class JWTStrategy(Generic[ClaimsT]):
@@ -57,7 +53,7 @@ class JWTStrategy(Generic[ClaimsT]):
         budget: int,
     ) -> None:
         self.codec: Final = codec
-        self._format = token_format
+        self._seal = token_format.seal
         self._open_token = token_format.open
         self._read = codec.read
         self._lifetimes = lifetimes
@@ -65,36 +61,28 @@ class JWTStrategy(Generic[ClaimsT]):
         self._is_ended = ended.is_ended
         self._clock = clock
         self._budget = budget
-        self._leeway = lifetimes.leeway
         self._farthest = lifetimes.max_age + LIFETIME_MARGIN
-        self._grace = lifetimes.grace_period
+        self._max_age = lifetimes.max_age
         self._absolute_age = lifetimes.absolute_age
         self._shareable = codec.shareable
-        self._seen: dict[str, _Seen[ClaimsT]] = {}
-        self._seen_before: dict[str, _Seen[ClaimsT]] = {}
+        self._seen: dict[str, Session[ClaimsT]] = {}
         self._successors: dict[str, Issued[ClaimsT]] = {}
 
     def verify(self, token: str) -> Session[ClaimsT]:
         """The session of a valid token; raises `TokenError` with the step that refused."""
         now = self._clock()
-        seen = self._seen.get(token)
-        if seen is None:
-            seen = self._seen_before.get(token) or self._open_new(token, now)
-        session, valid_until, _ = seen
-        if now < valid_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        session = self._seen.get(token) or self._open_new(token, now)
+        if now < session.expires_at and not self._is_ended(session.sid, session.user_id, session.issued_at):
             return session
-        raise self._refusal(session, now)
+        return self._judge(session, now, grace_period=0)
 
     def open(self, token: str) -> Session[ClaimsT]:
         """As `verify`, but a token that expired within its grace period opens too: `refresh.decide` says what follows."""
         now = self._clock()
-        seen = self._seen.get(token)
-        if seen is None:
-            seen = self._seen_before.get(token) or self._open_new(token, now)
-        session, _, refreshable_until = seen
-        if now < refreshable_until and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        session = self._seen.get(token) or self._open_new(token, now)
+        if now < session.expires_at and not self._is_ended(session.sid, session.user_id, session.issued_at):
             return session
-        raise self._refusal(session, now)
+        return self._judge(session, now, grace_period=self._lifetimes.grace_period)
 
     def issue(self, claims: ClaimsT, *, auth_time: int | None = None, sid: str | None = None) -> Issued[ClaimsT]:
         """A token for these claims, of a new session unless `sid` names one; it starts at `auth_time`, or now.
@@ -109,9 +97,9 @@ class JWTStrategy(Generic[ClaimsT]):
             # Cut-offs are whole seconds: who signs in again within that second would be cut off too.
             if self._is_ended(sid, claims.sub, now):
                 now += 1
-        start = now if auth_time is None else auth_time
-        expires_at = min(now + self._lifetimes.max_age, start + self._lifetimes.absolute_age)
-        return self._make(claims, sid=sid, auth_time=start, now=now, expires_at=expires_at, random=random, unknown=None)
+        if self._is_ended(sid, claims.sub, now):
+            raise TokenError("ended")
+        return self._make(claims, sid, now if auth_time is None else auth_time, now, now + self._max_age, random, None)
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
         """What `token` was refreshed into during the last ten seconds, unless that session ended meanwhile."""
@@ -134,39 +122,26 @@ class JWTStrategy(Generic[ClaimsT]):
         now = self._clock()
         if self._is_ended(session.sid, session.user_id, session.issued_at):
             raise TokenError("ended")
-        issued = self._make(
-            session.claims if claims is None else claims,
-            sid=session.sid,
-            auth_time=session.auth_time,
-            now=now,
-            expires_at=min(expires_at, session.auth_time + self._lifetimes.absolute_age),
-            random=os.urandom(32),
-            unknown=self._open_token(token),
-        )
+        claims = session.claims if claims is None else claims
+        payload = self._open_token(token)
+        issued = self._make(claims, session.sid, session.auth_time, now, expires_at, os.urandom(32), payload)
         if len(self._successors) >= _SEEN:
             self._successors = {}
         self._successors[token] = issued
         return issued
 
     def _make(
-        self,
-        claims: ClaimsT,
-        *,
-        sid: str,
-        auth_time: int,
-        now: int,
-        expires_at: int,
-        random: bytes,
-        unknown: bytes | None,
+        self, claims: ClaimsT, sid: str, auth_time: int, now: int, expires_at: int, random: bytes, unknown: bytes | None
     ) -> Issued[ClaimsT]:
+        """Seal it; `random` is 32 bytes, for the seal and the token's name."""
+        if expires_at > auth_time + self._absolute_age:
+            expires_at = auth_time + self._absolute_age
         if expires_at <= now:
             raise TokenError("absolute_age")
-        if self._is_ended(sid, claims.sub, now):
-            raise TokenError("ended")
         claims = msgspec.structs.replace(
             claims, sid=sid, auth_time=auth_time, iat=now, exp=expires_at, jti=random[16:32].hex()
         )
-        token = self._format.seal(self.codec.encode(claims, unknown), random[:16])
+        token = self._seal(self.codec.encode(claims, unknown), random[:16])
         if len(token) > self._budget:
             raise ClaimsTooLarge(len(token), self._budget)
         session = Session(
@@ -174,53 +149,53 @@ class JWTStrategy(Generic[ClaimsT]):
         )
         return Issued(token, session)
 
-    def _open_new(self, token: str, now: int) -> _Seen[ClaimsT]:
+    def _open_new(self, token: str, now: int) -> Session[ClaimsT]:
+        """The session of a token that is not remembered; everything is judged but expiry and ending."""
         claims, not_before = self._read(self._open_token(token))
         issued_at, expires_at = claims.iat, claims.exp
         # A token made elsewhere carries neither sid nor auth_time: it is known by its jti and began when it was issued.
-        sid = claims.sid or claims.jti
         auth_time = claims.auth_time or issued_at
-        latest = now + self._leeway
-        if (
-            issued_at > latest
-            or auth_time > latest
-            or not_before > latest
-            or not issued_at <= expires_at <= now + self._farthest
-            or not sid
-        ):
-            raise self._refusal_of(claims, not_before, now)
         session = Session(
             claims=claims,
-            sid=sid,
+            sid=claims.sid or claims.jti,
             user_id=claims.sub,
             issued_at=issued_at,
             expires_at=expires_at,
             auth_time=auth_time,
         )
-        valid_until = expires_at + self._leeway
-        refreshable_until = valid_until + self._grace
-        ends_at = auth_time + self._absolute_age
-        if refreshable_until > ends_at:
-            refreshable_until = ends_at
-            valid_until = min(valid_until, ends_at)
-        seen = (session, valid_until, refreshable_until)
-        if self._shareable and now < refreshable_until and len(token) <= _LONGEST_SEEN:
+        ordinary = auth_time <= issued_at <= now < expires_at <= auth_time + self._absolute_age
+        if not ordinary or not_before or expires_at > now + self._farthest or not session.sid:
+            self._check_closely(session, not_before, now)
+        elif self._shareable and len(token) <= _LONGEST_SEEN:
             if len(self._seen) >= _SEEN:
-                self._seen_before, self._seen = self._seen, {}
-            self._seen[token] = seen
-        return seen
+                self._seen = {}
+            self._seen[token] = session
+        return session
 
-    def _refusal_of(self, claims: ClaimsT, not_before: int, now: int) -> TokenError:
+    def _check_closely(self, session: Session[ClaimsT], not_before: int, now: int) -> None:
+        claims = session.claims
+        if not session.sid:
+            raise TokenError("claims", "neither sid nor jti: such a session could never be ended")
         step = claims_module.check(
-            claims, now, leeway=self._leeway, max_age=self._lifetimes.max_age, not_before=not_before
+            claims, now, leeway=self._lifetimes.leeway, max_age=self._lifetimes.max_age, not_before=not_before
         )
-        if step is None:
-            return TokenError("claims", "neither sid nor jti: such a session could never be ended")
-        ahead = {"issued_in_future": max(claims.iat, claims.auth_time) - now, "not_yet_valid": not_before - now}
-        detail = f"{ahead[step]} s ahead of this server's clock" if step in ahead else ""
-        return TokenError(step, detail)
+        match step:
+            case "issued_in_future":
+                raise TokenError(step, f"{max(claims.iat, claims.auth_time) - now} s ahead of this server's clock")
+            case "not_yet_valid":
+                raise TokenError(step, f"{not_before - now} s ahead of this server's clock")
+            case "lifetime":
+                raise TokenError(step, f"exp lies {claims.exp - now} s ahead")
+            case _:  # the end of its life is for `_judge`
+                if now >= session.auth_time + self._absolute_age:
+                    raise TokenError("absolute_age")
 
-    def _refusal(self, session: Session[ClaimsT], now: int) -> TokenError:
-        step = validation.check(session, now=now, lifetimes=self._lifetimes, ended=self._ended)
-        # Only a bare verifier gets here with a session that could still be refreshed.
-        return TokenError(step or "expired", f"{now - session.expires_at} s ago" if step in {None, "expired"} else "")
+    def _judge(self, session: Session[ClaimsT], now: int, *, grace_period: int) -> Session[ClaimsT]:
+        """The session, if leeway or grace still carries it."""
+        lifetimes = self._lifetimes
+        step = validation.check(session, now=now, lifetimes=lifetimes, ended=self._ended)
+        if step is None and now >= session.expires_at + lifetimes.leeway + grace_period:
+            step = "expired"
+        if step is not None:
+            raise TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
+        return session

@@ -27,7 +27,7 @@ __all__ = ["AuthJSV5", "NextAuthV4"]
 _MEMBERS: Final = frozenset({"alg", "enc", "kid", "typ"})
 _PADDING: Final = ("", "", "==", "=")
 _IV: Final = 16  # characters of 12 bytes
-_TAG: Final = 22  # characters of 16 bytes
+_AFTER_IV: Final = 24  # a dot, and a dot and the 22 characters of 16 bytes at the end
 _NO_KEY: Final = "no key of this server opens it: made with a secret this server never had, or altered"
 
 
@@ -53,10 +53,12 @@ class NextAuthV4:
     def open(self, token: str) -> bytes:
         """The payload; raises `TokenError`: "form", "header" or "key"."""
         if token.startswith(self._START):
-            aad, first = self._AAD, self._FIRST
+            aad = self._AAD
+            iv, sealed = _gcm_parts(token, self._FIRST)
         else:
-            aad, first = self._read_header(token)
-        iv, sealed = _gcm_parts(token, first)
+            text = self._read_header(token)
+            aad = text.encode()
+            iv, sealed = _gcm_parts(token, len(text) + 2)
         try:
             return self._decrypt(iv, sealed, aad)
         except InvalidTag:
@@ -70,16 +72,20 @@ class NextAuthV4:
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
         """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
         iv = os.urandom(12) if entropy is None else entropy[:12]
-        sealed = self._encrypt(iv, payload, self._AAD)
-        # The iv fills whole groups of four characters, so one call encodes it with the ciphertext.
-        text = encode(iv + sealed[:-16])
+        sealed = iv + self._encrypt(iv, payload, self._AAD)
+        # The iv fills whole groups of four characters: one call encodes it with the ciphertext, and with that, if its
+        # last group is full, the tag.
+        if len(payload) % 3 == 0:
+            text = encode(sealed)
+            return f"{self._START}{text[:_IV]}.{text[_IV:-22]}.{text[-22:]}"
+        text = encode(sealed[:-16])
         return f"{self._START}{text[:_IV]}.{text[_IV:]}.{encode(sealed[-16:])}"
 
-    def _read_header(self, token: str) -> tuple[bytes, int]:
+    def _read_header(self, token: str) -> str:
         text, header = _read_jwe_header(token)
         if header.get("enc") != "A256GCM":
             raise TokenError("header", "enc is not A256GCM")
-        return text.encode(), len(text) + 2
+        return text
 
 
 class AuthJSV5:
@@ -152,28 +158,29 @@ def _read_jwe_header(token: str) -> tuple[str, dict[str, str]]:
 
 def _gcm_parts(token: str, first: int) -> tuple[bytes, bytes]:
     """The iv, and the ciphertext with its tag (RFC 7518 5.3), of a token whose iv begins at `first`."""
-    length = len(token)
     middle = first + _IV
-    size = length - middle - _TAG - 2
+    size = len(token) - middle - _AFTER_IV
     rest = size & 3
     if (
-        size < 2
-        or length > LONGEST_TOKEN
+        not 0 < size < LONGEST_TOKEN
         or token[middle] != "."
         or token[-23] != "."
         or token[-24] not in LAST[rest]
-        or token[-1] not in LAST[2]
+        or token[-1] not in "AQgw"
         or "+" in token
         or "/" in token
-        or "=" in token
     ):
         raise TokenError("form", "iv, ciphertext or tag is not canonical base64url of its length")
     try:
+        # The iv fills whole groups of four characters: one call decodes it with the ciphertext, and with a full last
+        # group of that, the tag too.
+        if rest == 0:
+            opened = decode_aligned(f"{token[first:middle]}{token[middle + 1 : -23]}{token[-22:]}==")
+            return opened[:12], opened[12:]
         opened = decode_aligned(token[first:middle] + token[middle + 1 : -23] + _PADDING[rest])
-        tag = decode_aligned(token[-22:] + "==")
+        return opened[:12], opened[12:] + decode_aligned(token[-22:] + "==")
     except ValueError:
         raise TokenError("form", "iv, ciphertext or tag is not base64url") from None
-    return opened[:12], opened[12:] + tag
 
 
 def _open_cbc(token: str, header: str, key: bytes, step: str) -> bytes:
