@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -17,7 +17,7 @@ import pytest
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from sojourn.errors import ConfigError
+from sojourn.errors import ConfigError, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.stores.sql import SQLiteDatabase
 from tests.stores.sqlite_faults import DIE_HALFWAY, FIRST_SIGN_IN, locked, read_line, rows, start, unavailable
@@ -87,6 +87,7 @@ async def test_a_lock_that_goes_in_time_is_waited_for(database: SQLiteDatabase, 
     async with anyio.create_task_group() as tasks:
         with locked(path):
             tasks.start_soon(patient.users.create, ADA)
+            await checkpoint()
             assert await patient.users.get(ADA.id) is None
     assert await patient.users.get(ADA.id) == ADA
     await patient.aclose()
@@ -110,7 +111,8 @@ async def test_a_full_disk_refuses_writes_and_answers_reads(database: SQLiteData
     await database.users.create(large, GITHUB)
 
 
-async def test_a_file_that_may_not_be_written_is_unavailable_until_it_may() -> None:
+@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
+async def test_a_file_that_may_not_be_written_is_unavailable_until_it_may(folder_mode: int) -> None:
     # Root may write anything: be nobody meanwhile, in a folder that nobody can reach.
     folder = Path(tempfile.mkdtemp())
     path = folder / "sojourn.db"
@@ -119,11 +121,13 @@ async def test_a_file_that_may_not_be_written_is_unavailable_until_it_may() -> N
         await database.connect()
         await database.users.create(ADA)
         await database.aclose()
-        folder.chmod(0o555)
+        folder.chmod(folder_mode)
         path.chmod(0o444)
         with _as_nobody():
-            await unavailable(database.connect())
+            with suppress(StoreUnavailable):
+                await database.connect()
             await unavailable(database.users.create(BOB))
+            await unavailable(database.users.record_login(ADA.id, 5))
         folder.chmod(0o755)
         path.chmod(0o600)
         await database.users.create(BOB)
@@ -244,6 +248,33 @@ async def test_an_applications_own_tables_may_share_the_file(path: Path) -> None
     with closing(sqlite3.connect(path)) as connection:
         assert _pragma(connection, "user_version") == 42
         assert connection.execute("SELECT * FROM invoices").fetchall() == []
+
+
+async def test_a_new_file_that_another_process_holds_is_unavailable_until_it_lets_go(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE invoices (id)")
+    database = SQLiteDatabase(str(path), busy_timeout=0.05)
+    with locked(path):
+        assert "locked" in await unavailable(database.connect())
+        await unavailable(database.users.get("1"))
+    await database.users.create(ADA)
+    assert await database.users.get("1") == ADA
+    await database.aclose()
+
+
+async def test_the_switch_to_wal_is_waited_for_although_sqlite_does_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder:
+        holder.execute("CREATE TABLE invoices (id)")
+        holder.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(time, "sleep", lambda pause: holder.rollback())
+        database = SQLiteDatabase(str(path), busy_timeout=20)
+        await database.connect()
+    await database.users.create(ADA)
+    await database.aclose()
 
 
 async def test_tables_of_the_same_name_are_never_taken_for_ours(path: Path) -> None:
