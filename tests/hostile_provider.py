@@ -99,7 +99,7 @@ class HostileProvider:
         self.seen: list[tuple[str, dict[str, str], bytes]] = []
         self._grants: dict[str, Grant] = {}
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self.base = ""
 
     async def __aenter__(self) -> Self:
@@ -110,8 +110,10 @@ class HostileProvider:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in tuple(self._writers):
+        for writer in self._open:
             writer.transport.abort()
+        # Each notices at its next write; none may outlive the test.
+        await asyncio.gather(*(task for task in self._open.values() if task is not None))
         await self._server.wait_closed()
 
     # -- the browser's part ---------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class HostileProvider:
     # -- the wire -------------------------------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._open[writer] = asyncio.current_task()
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             path = head[0].split(" ")[1].partition("?")[0]
@@ -209,7 +211,7 @@ class HostileProvider:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client had enough
         finally:
-            self._writers.discard(writer)
+            del self._open[writer]
             writer.close()
 
     def _truth(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
