@@ -7,10 +7,10 @@ npm has no final release of that client, so its requests are written out here: t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page
+from starlette.applications import Starlette
 
 from sojourn.providers import Credentials
 from tests.node.real_parts import CertifiedProvider, serving
@@ -41,7 +41,7 @@ SESSION = "async () => (await fetch('/api/auth/session', { headers: { 'Content-T
 
 @pytest.fixture(scope="module")
 def site(op: CertifiedProvider) -> Iterator[str]:
-    def build(url: str) -> Any:
+    def build(url: str) -> Starlette:
         return make_app(make_auth(url, [client_of(op, url), Credentials(authorize=check_password)], compat="authjs-v5"))
 
     with serving(build) as url:

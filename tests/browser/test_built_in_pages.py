@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
+from starlette.applications import Starlette
 
 from sojourn.providers import Credentials
 from tests.node.real_parts import CertifiedProvider, serving
@@ -19,7 +20,7 @@ TIME_LIMIT = 15_000  # milliseconds that one step may take
 
 @pytest.fixture(scope="module", params=["nextauth-v4", "authjs-v5"])
 def site(request: pytest.FixtureRequest, op: CertifiedProvider) -> Iterator[str]:
-    def build(url: str) -> Any:
+    def build(url: str) -> Starlette:
         return make_app(
             make_auth(url, [client_of(op, url), Credentials(authorize=check_password)], compat=request.param)
         )

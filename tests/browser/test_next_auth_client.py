@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
+from starlette.applications import Starlette
 
 from sojourn.providers import Credentials
 from tests.node.real_parts import CertifiedProvider, Workshop, serving
@@ -22,7 +23,7 @@ TIME_LIMIT = 15_000  # milliseconds that one step may take
 def site(workshop: Workshop, op: CertifiedProvider) -> Iterator[str]:
     script = workshop.bundle("page.jsx")
 
-    def build(url: str) -> Any:
+    def build(url: str) -> Starlette:
         return make_app(make_auth(url, [client_of(op, url), Credentials(authorize=check_password)]), script)
 
     with serving(build) as url:

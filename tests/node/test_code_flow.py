@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
 
+from sojourn.events import Event, SignInFailed
 from tests.node.real_parts import CertifiedProvider, serving
 from tests.node.site import client_of, make_app, make_auth, rows
 from tests.node.visitor import Visitor
@@ -23,18 +24,24 @@ METHODS = ["client_secret_basic", "client_secret_post", "none", "private_key_jwt
 
 @dataclass(frozen=True)
 class Place:
-    """A running site and its database."""
+    """A running site, its database and what happened in it."""
 
     url: str
     database: Path
+    events: list[Event]
 
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, op: CertifiedProvider, tmp_path: Path) -> Iterator[Place]:
     method = getattr(request, "param", "client_secret_basic")
     database = tmp_path / "site.db"
-    with serving(lambda url: make_app(make_auth(url, [client_of(op, url, method)], database=database))) as url:
-        yield Place(url=url, database=database)
+    events: list[Event] = []
+
+    def build(url: str) -> Starlette:
+        return make_app(make_auth(url, [client_of(op, url, method)], database=database, on_event=events.append))
+
+    with serving(build) as url:
+        yield Place(url=url, database=database, events=events)
 
 
 @pytest.fixture
@@ -97,6 +104,9 @@ async def test_a_replayed_callback_is_refused_while_the_session_stands(place: Pl
     with_its_cookie = await ada.http.get(callback, headers={"Cookie": everything})
     assert with_its_cookie.headers["location"] == f"{ada.base}/error?error=OAuthCallback"
 
+    # The provider would refuse a used code too; here nobody asks it.
+    steps = [event.step for event in place.events if isinstance(event, SignInFailed)]
+    assert steps == ["transaction_missing", "transaction_spent"]
     for answer in (without_its_cookie, with_its_cookie):
         assert not any("session-token" in line for line in answer.headers.get_list("set-cookie"))
     assert (await ada.http.get(f"{place.url}/me")).json() == me
@@ -129,7 +139,7 @@ async def test_a_hint_reaches_the_provider_and_nothing_else_does(place: Place, a
 
 
 async def test_an_es256_id_token_is_verified(op: CertifiedProvider, tmp_path: Path) -> None:
-    def build(url: str) -> Any:
+    def build(url: str) -> Starlette:
         return make_app(make_auth(url, [client_of(op, url, algorithm="ES256")]))
 
     with serving(build) as url:
