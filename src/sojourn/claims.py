@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Generic
 
 import msgspec
@@ -18,10 +19,10 @@ LIFETIME_MARGIN: Final = 3600
 """Seconds that `exp` may lie ahead beyond `max_age`: the drift between two servers' settings and clocks (TOK-17)."""
 
 ASSUMED_BYTES: Final = {"sub": 64, "name": 256, "email": 254, "picture": 1024, "sid": 64, "jti": 64}
-"""What `worst_case_size` takes the registered texts to need, since nothing bounds them: bytes of JSON, without quotes."""
+"""What `worst_case_size` takes the registered texts to need, since nothing bounds them: bytes, without quotes."""
 
 ENVELOPE: Final = 512
-"""Characters of a token that are not its payload, in the largest format (v5's kid, or an RSA signature, iss and aud)."""
+"""Characters of a token beside its payload, in the largest format (v5's kid, or an RSA signature, iss and aud)."""
 
 _JUDGED_BY_US: Final = frozenset({"nbf"})
 _BAD: Final = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -43,14 +44,15 @@ class ClaimsCodec(Generic[ClaimsT]):
                 fix = "Give it a default: signing in fills the registered claims first, and older tokens lack it."
                 raise ConfigError("claims", f"{claims_type.__name__}.{field.name} has no default", fix)
             if field.encode_name in _JUDGED_BY_US:
-                raise ConfigError("claims", f"{claims_type.__name__}.{field.name}", "Leave it out: the verifier judges nbf itself.")
+                seen = f"{claims_type.__name__}.{field.name}"
+                raise ConfigError("claims", seen, "Leave it out: the verifier judges nbf itself.")
             self._wire[field.name] = self._wire[field.encode_name] = field.encode_name
         # Values that cannot be changed may be handed out twice; a list in them forbids it.
         self.shareable: Final = _is_immutable(types.type_info(claims_type))
         self._decode: Final = msgspec.json.Decoder(claims_type).decode
 
     def decode(self, payload: bytes) -> ClaimsT:
-        """The claims; raises `TokenError("claims")` for wrong types, duplicates, a missing `exp` and anything not strict JSON."""
+        """The claims; raises `TokenError("claims")` for wrong types, duplicates, no `exp`, and what is not strict JSON."""
         return self.read(payload)[0]
 
     def read(self, payload: bytes) -> tuple[ClaimsT, int]:
@@ -82,7 +84,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         return _ENCODER.encode(older | _RAW_MEMBERS.decode(payload))
 
     def from_mapping(self, members: Mapping[str, Any]) -> ClaimsT:
-        """Claims from a mapping, by field names or wire names; raises `ConfigError` for a name or type that does not fit."""
+        """Claims from field names or wire names; raises `ConfigError` for a name or type that does not fit."""
         kind = self.claims_type.__name__
         strangers = [name for name in members if name not in self._wire]
         if strangers:
@@ -152,7 +154,7 @@ def worst_case_size(claims_type: type[Claims]) -> int | None:
     return None if payload is None else ENVELOPE + -(-payload * 4 // 3)
 
 
-def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = {}) -> int | None:  # noqa: B006 -- never written to
+def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = MappingProxyType({})) -> int | None:
     match kind:
         case types.BoolType() | types.NoneType():
             return 5
@@ -174,8 +176,8 @@ def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = {}) -> int | None
             return None if None in sizes else max(size for size in sizes if size is not None)
         case types.TupleType():
             return _sum(_most_bytes(item) for item in kind.item_types)
-        case types.ListType() | types.SetType() | types.FrozenSetType() | types.VarTupleType() if kind.max_length is not None:
-            return _sum([_most_bytes(kind.item_type)] * kind.max_length)
+        case types.ListType() | types.SetType() | types.FrozenSetType() | types.VarTupleType():
+            return None if kind.max_length is None else _sum([_most_bytes(kind.item_type)] * kind.max_length)
         case types.DictType(max_length=int(longest)):
             return _sum([_most_bytes(kind.key_type), _most_bytes(kind.value_type)] * longest)
         case types.StructType():

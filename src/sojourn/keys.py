@@ -128,7 +128,7 @@ class SigningKey:
 
 
 class SigningKeys:
-    """Asymmetric JWS keys from PEM or JWK texts, newest first; of an algorithm that signs, the newest must be private."""
+    """Asymmetric JWS keys from PEM or JWK texts, newest first; the newest of the algorithm that signs is private."""
 
     def __init__(self, texts: Sequence[str | bytes]) -> None:
         if isinstance(texts, str | bytes) or len(texts) > MOST_KEYS:
@@ -155,14 +155,15 @@ def _parse(text: str | bytes) -> tuple[RSAKey | ECKey | OKPKey, dict[str, Any]]:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
     data = text.encode() if isinstance(text, str) else text
-    kinds = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+    kinds: dict[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
     stated: dict[str, Any] = {}
     if data.lstrip().startswith(b"{"):
         with _unreadable():
             stated = msgspec.json.decode(data, type=dict[str, Any])
         kind = kinds.get(str(stated.get("kty")))
         if kind is None:
-            raise _refusal(f"kty {stated.get('kty')!r}", "HS256 keys are derived from `secrets`; give an RSA, P-256 or Ed25519 key.")
+            fix = "HS256 keys are derived from `secrets`; give an RSA, P-256 or Ed25519 key."
+            raise _refusal(f"kty {stated.get('kty')!r}", fix)
         with _unreadable():
             return kind.import_key(stated), stated
     for kind in kinds.values():
@@ -188,9 +189,10 @@ def _family(key: RSAKey | ECKey | OKPKey) -> Family:
     if key.key_type == "RSA":
         numbers = cast("RSAPublicKey", key.public_key).public_numbers()
         if numbers.n.bit_length() < 2048 or numbers.e < 3:
-            raise _refusal(f"an RSA key of {numbers.n.bit_length()} bits, e={numbers.e}", "Make one of 2048 bits or more, e=65537.")
+            seen = f"an RSA key of {numbers.n.bit_length()} bits, e={numbers.e}"
+            raise _refusal(seen, "Make one of 2048 bits or more, e=65537.")
         if _has_roca(numbers.n):
-            raise _refusal("an RSA key that can be factored (CVE-2017-15361)", "Make a new key outside that smart card.")
+            raise _refusal("an RSA key that can be factored (CVE-2017-15361)", "Make a new one in software.")
         return "RS256"
     curve = cast("ECKey | OKPKey", key).curve_name
     match curve:

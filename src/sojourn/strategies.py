@@ -77,7 +77,7 @@ class JWTStrategy(Generic[ClaimsT]):
         return self._judge(session, now, grace_period=0)
 
     def open(self, token: str) -> Session[ClaimsT]:
-        """As `verify`, but a token that expired within its grace period opens too: `refresh.decide` says what follows."""
+        """As `verify`, but a token that expired within its grace opens too: `refresh.decide` says what follows."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
         if now < session.expires_at and not self._is_ended(session.sid, session.user_id, session.issued_at):
@@ -134,8 +134,7 @@ class JWTStrategy(Generic[ClaimsT]):
         self, claims: ClaimsT, sid: str, auth_time: int, now: int, expires_at: int, random: bytes, unknown: bytes | None
     ) -> Issued[ClaimsT]:
         """Seal it; `random` is 32 bytes, for the seal and the token's name."""
-        if expires_at > auth_time + self._absolute_age:
-            expires_at = auth_time + self._absolute_age
+        expires_at = min(expires_at, auth_time + self._absolute_age)
         if expires_at <= now:
             raise TokenError("absolute_age")
         claims = msgspec.structs.replace(

@@ -40,7 +40,7 @@ def read_header(token: str, *, parts: int, members: frozenset[str]) -> tuple[str
         raise TokenError("header", f"not one JSON object: {error}") from None
     for name, value in header.items():
         if name not in members:
-            raise TokenError("header", f"member {ascii(name[:20])} is not accepted")
+            raise TokenError("header", f"member {name[:20]!a} is not accepted")
         if not isinstance(value, str):
             raise TokenError("header", f"member {name} is not a text")
     if header.get("typ", "JWT") != "JWT":

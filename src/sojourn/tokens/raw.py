@@ -56,7 +56,7 @@ def seal_token(
     now: int,
     max_age: int = 2_592_000,
 ) -> str:
-    """A token of these claims as NextAuth's own `encode` makes it: `iat`, `exp` and `jti` overwritten in place or appended.
+    """A token of these claims as NextAuth's `encode` makes it: `iat`, `exp`, `jti` overwritten in place or appended.
 
     `max_age` is in seconds. Raises `TokenError("claims")` for values that JSON cannot say.
     """

@@ -32,7 +32,7 @@ _NO_KEY: Final = "no key of this server opens it: made with a secret this server
 
 
 class NextAuthV4:
-    """`dir` and A256GCM under a key derived from the secret (nextauth.md 3.1); `salt` is a check cookie's name or empty.
+    """`dir` and A256GCM under a key derived from the secret (nextauth.md 3.1); `salt` is empty or a check cookie's name.
 
     The format names no key, so every secret is tried, newest first.
     """
@@ -91,8 +91,8 @@ class NextAuthV4:
 class AuthJSV5:
     """`dir` and A256CBC-HS512, or A256GCM when reading, under keys named by a thumbprint (nextauth.md 3.2).
 
-    `salt` is the session cookie's name with its prefix and without a chunk's number. A token without `kid` is tried with
-    the newest secret only, as Auth.js does.
+    `salt` is the session cookie's name with its prefix and without a chunk's number. A token without `kid` is tried
+    with the newest secret only, as Auth.js does.
     """
 
     name: Final = "authjs-v5"
@@ -107,7 +107,8 @@ class AuthJSV5:
         self._newest_gcm = AESGCM(gcm[0])
         # What we write, per key: the header's text is enough to know the key.
         self._headers = {
-            encode(f'{{"alg":"dir","enc":"A256CBC-HS512","kid":"{kid}"}}'.encode()): key for kid, key in self._cbc.items()
+            encode(f'{{"alg":"dir","enc":"A256CBC-HS512","kid":"{kid}"}}'.encode()): key
+            for kid, key in self._cbc.items()
         }
         self._header = next(text for text, key in self._headers.items() if key == self._newest)
 

@@ -1,4 +1,4 @@
-"""Signed tokens: compact JWS with HS256, Ed25519, ES256 or RS256 (RFC 7515), each with `kid`, `typ`, `iss` and `aud`."""
+"""Signed tokens: compact JWS with HS256, Ed25519, ES256 or RS256 (RFC 7515), with `kid`, `typ`, `iss` and `aud`."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class _Parties(msgspec.Struct):
 class SignedJWT:
     """A JWT of ours alone: `iss` and `aud` are written, and compared as exact texts when read (RFC 8725 3.9).
 
-    HS256 keys are derived from a `Keyring`, all others are those of `SigningKeys` that fit the algorithm; the newest must
-    be private. `EdDSA` and `Ed25519` are one algorithm: the one configured is written, both are read.
+    HS256 keys are derived from a `Keyring`, all others are those of `SigningKeys` that fit the algorithm; the newest
+    must be private. `EdDSA` and `Ed25519` are one algorithm: the one configured is written, both are read.
     """
 
     def __init__(self, algorithm: Algorithm, keys: Keyring | SigningKeys, *, issuer: str, audience: str) -> None:
@@ -137,7 +137,7 @@ class SignedJWT:
             raise TokenError("audience", "aud is not us, and us alone")
         return payload
 
-    def seal(self, payload: bytes, entropy: bytes | None = None) -> str:  # noqa: ARG002 -- signatures need none
+    def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
         """The token: `payload` with `iss` and `aud` overwritten or appended."""
         members: dict[str, Any] = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         return self._jws.seal(msgspec.json.encode(members | self._ours))
@@ -153,5 +153,6 @@ def _keys_for(algorithm: Algorithm, keys: Keyring | SigningKeys) -> Sequence[JWS
     family = "Ed25519" if algorithm in _ED25519 else algorithm
     fitting = [key for key in keys.keys if key.family == family]
     if not fitting or not fitting[0].can_sign:
-        raise ConfigError("signing_keys", f"no private key for {algorithm} in the first place", "List one, newest first.")
+        seen = f"no private key for {algorithm} in the first place"
+        raise ConfigError("signing_keys", seen, "List one, newest first.")
     return fitting

@@ -25,7 +25,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     _check_depth(text)
     value = _DECODER.decode(text)
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 -- one kind of error for every kind of bad text
+        raise ValueError("not a JSON object")
     if "\\u" in text:
         # An escape can spell half a character, which is no Unicode text: encoding refuses it.
         json.dumps(value, ensure_ascii=False).encode()
