@@ -129,7 +129,8 @@ async def test_a_file_that_may_not_be_written_is_unavailable_until_it_may(folder
             await unavailable(database.users.create(BOB))
             await unavailable(database.users.record_login(ADA.id, 5))
         folder.chmod(0o755)
-        path.chmod(0o600)
+        for file in folder.iterdir():
+            file.chmod(0o600)  # -wal and -shm took the mode of the file
         await database.users.create(BOB)
         assert await database.users.get(ADA.id) == ADA
     finally:
