@@ -223,7 +223,10 @@ def table(measured: dict[str, float]) -> str:
 
 def main() -> str:
     """Measure and return the section of docs/performance.md."""
-    about = f"uvicorn, one worker, {CONNECTIONS} connections, {REQUESTS} requests a round, medians of {ROUNDS} interleaved rounds."
+    about = (
+        f"uvicorn, one worker, {CONNECTIONS} connections; CPU of the server a request, medians of {ROUNDS} interleaved "
+        f"rounds of {REQUESTS} requests."
+    )
     return f"## HTTP\n\n{about}\n\n{table(measure())}\n"
 
 

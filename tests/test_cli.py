@@ -61,7 +61,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "sojourn.toml"
     path.write_text(
-        f'base_url = "http://127.0.0.1:8000"\ndatabase = "sqlite:///{tmp_path}/sojourn.db"\n[[providers]]\ntype = "credentials"\n'
+        f'base_url = "http://127.0.0.1:8000"\ndatabase = "sqlite:///{tmp_path}/sojourn.db"\n'
+        '[[providers]]\ntype = "credentials"\n'
     )
     return path
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sojourn.adapters.asgi import ASGIApp, lazy_session
+from sojourn.adapters.asgi import ASGIApp, load_session
 from sojourn.adapters.starlette import mount, to_starlette
 from sojourn.auth import Auth
 from sojourn.errors import ConfigError
@@ -39,7 +39,7 @@ def build_app(auth: Auth[Any]) -> Starlette:
     """The standalone application: the endpoints, `GET /me` and `GET /healthz`."""
 
     async def me(request: Request) -> Response:
-        loaded = await lazy_session(request.scope, auth)()
+        loaded = await load_session(request.scope, auth)
         if loaded.session is None:
             return to_starlette(auth.unauthorized(loaded))
         user = await loaded.session.user()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from sojourn import Auth, Session
 from sojourn.adapters import fastapi, starlette
-from sojourn.adapters.asgi import ASGIApp, SojournMiddleware, lazy_session
+from sojourn.adapters.asgi import ASGIApp, SojournMiddleware, load_session
 from tests.adapters.stories import StoryClaims
 
 _CACHED = "public, max-age=60"
@@ -27,12 +28,11 @@ def raw_asgi(auth: Auth[StoryClaims]) -> ASGIApp:
             await send({"type": "http.response.start", "status": status, "headers": list(headers)})
             await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
-        lazy = lazy_session(scope, auth)
         match scope["path"]:
             case "/open":
                 await answer(200, "open")
             case "/me":
-                loaded = await lazy()
+                loaded = await load_session(scope, auth)
                 if loaded.session is None:
                     refusal = auth.unauthorized(loaded)
                     raw = [(name.lower().encode(), value.encode()) for name, value in refusal.headers]
@@ -41,13 +41,13 @@ def raw_asgi(auth: Auth[StoryClaims]) -> ASGIApp:
                 else:
                     await answer(200, _document(loaded.session))
             case "/maybe":
-                session = (await lazy()).session
+                session = (await load_session(scope, auth)).session
                 await answer(200, {"sub": session.user_id if session else None})
             case "/cached":
-                await lazy()
+                await load_session(scope, auth)
                 await answer(200, "cached", (b"cache-control", _CACHED.encode()))
             case "/boom":
-                await lazy()
+                await load_session(scope, auth)
                 raise LookupError("the application's own")
             case _:
                 await answer(404, "not found")
@@ -104,7 +104,14 @@ def on_fastapi(auth: Auth[StoryClaims]) -> ASGIApp:
     async def boom(session: Any = Depends(possible)) -> None:
         raise LookupError("the application's own")
 
-    for path, endpoint in {"/open": open_, "/me": me, "/maybe": maybe, "/cached": cached, "/boom": boom}.items():
+    paths: dict[str, Callable[..., Any]] = {
+        "/open": open_,
+        "/me": me,
+        "/maybe": maybe,
+        "/cached": cached,
+        "/boom": boom,
+    }
+    for path, endpoint in paths.items():
         app.add_api_route(path, endpoint)
     return app
 

@@ -1,7 +1,7 @@
 """The main job over HTTP, told once and run on every adapter.
 
-An application under test answers `/open` (never asks for its session), `/me` (needs somebody signed in), `/maybe` (anybody),
-`/cached` (reads the session and allows caching) and `/boom` (reads the session and raises).
+An application under test answers `/open` (never asks for its session), `/me` (needs somebody signed in), `/maybe`
+(anybody), `/cached` (reads the session and allows caching) and `/boom` (reads the session and raises).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from sojourn.adapters.asgi import ASGIApp, RawHeaders, SojournMiddleware, lazy_session, routed_path
+from sojourn.adapters.asgi import ASGIApp, RawHeaders, SojournMiddleware, load_session, routed_path
 from sojourn.auth import Auth
 from sojourn.cookies import Cookie
 from sojourn.errors import BadRequest, ConfigError
@@ -105,7 +105,7 @@ def app_that(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def load() -> None:
             for _ in range(loads):
-                assert (await lazy_session(scope, auth.typed)()) is auth.loaded
+                assert (await load_session(scope, auth.typed)) is auth.loaded
 
         if not late:
             await load()
@@ -138,7 +138,7 @@ async def test_tasks_of_one_request_share_one_load() -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def read() -> None:
-            seen.append(await lazy_session(scope, auth.typed)())
+            seen.append(await load_session(scope, auth.typed))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
@@ -158,11 +158,10 @@ async def test_a_load_that_fails_is_not_remembered() -> None:
     outcomes: list[object] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        lazy = lazy_session(scope, auth.typed)
         with pytest.raises(RuntimeError, match="boom"):
-            await lazy()
+            await load_session(scope, auth.typed)
         auth.failure = None
-        outcomes.append(await lazy())
+        outcomes.append(await load_session(scope, auth.typed))
 
     await ask(SojournMiddleware(app, auth.typed), scope_of("/page"))
     assert outcomes == [READ]
@@ -171,7 +170,7 @@ async def test_a_load_that_fails_is_not_remembered() -> None:
 @pytest.mark.parametrize("mounted", [None, "another"])
 async def test_asking_an_auth_that_is_not_mounted_says_so(mounted: str | None) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        lazy_session(scope, RecordingAuth().typed)
+        await load_session(scope, RecordingAuth().typed)
 
     whole: ASGIApp = SojournMiddleware(app, RecordingAuth().typed) if mounted else app
     with pytest.raises(ConfigError, match="mount"):

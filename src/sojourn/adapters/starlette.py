@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from sojourn import http
-from sojourn.adapters.asgi import SojournMiddleware, lazy_session
+from sojourn.adapters import asgi
 from sojourn.auth import Auth
 from sojourn.errors import StoreUnavailable
 from sojourn.flows.session import Loaded
@@ -54,14 +54,14 @@ def mount(app: Starlette, auth: Auth[Any]) -> None:
         loaded: Loaded[Any] = Loaded(code="unavailable", unavailable=error)
         return to_starlette(auth.unauthorized(loaded))
 
-    app.add_middleware(SojournMiddleware, auth=auth)
+    app.add_middleware(lambda inner: asgi.SojournMiddleware(inner, auth).dispatch)
     app.exception_handlers.setdefault(NotSignedIn, not_signed_in)
     app.exception_handlers.setdefault(StoreUnavailable, unavailable)
 
 
 async def load_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Session[ClaimsT] | None:
     """The session of this request or WebSocket, `None` for nobody; `StoreUnavailable` when that cannot be told."""
-    loaded = await lazy_session(connection.scope, auth)()
+    loaded = await asgi.load_session(connection.scope, auth)
     if loaded.unavailable is not None:
         raise loaded.unavailable
     return loaded.session
@@ -72,7 +72,7 @@ async def require_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Se
 
     For nobody it raises `NotSignedIn`, on a WebSocket `WebSocketException` with code 1008 (1013 when a store is down).
     """
-    loaded = await lazy_session(connection.scope, auth)()
+    loaded = await asgi.load_session(connection.scope, auth)
     if loaded.session is not None:
         return loaded.session
     if connection.scope["type"] == "websocket":

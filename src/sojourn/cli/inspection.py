@@ -48,7 +48,8 @@ def doctor(*, config: ConfigFile = None, as_json: AsJSON = False) -> int:
         return 0 if healthy else 1
     for finding in findings:
         say(
-            f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.seen}{f'  -> {finding.fix}' if finding.fix else ''}"
+            f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.seen}"
+            + (f"  -> {finding.fix}" if finding.fix else "")
         )
     return 0 if healthy else 1
 

@@ -1,4 +1,4 @@
-"""`sojourn token`: tokens by hand, one a line; JSON lines out, each at once, so that another program can converse with it."""
+"""`sojourn token`: tokens by hand, one a line; JSON lines out, each at once, so that a program can converse with it."""
 
 from __future__ import annotations
 
