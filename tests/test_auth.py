@@ -120,6 +120,9 @@ def test_mistakes_are_refused_when_it_is_made() -> None:
         Auth(secret=SECRET, base_url="http://app.example")
     with pytest.raises(ConfigError):
         Auth(secret=SECRET, base_url=ORIGIN, database="postgresql://x")
+    with pytest.raises(ConfigError) as caught:
+        Auth(secret=SECRET, base_url=ORIGIN, session=SessionPolicy(token="ES256"))
+    assert caught.value.key == "signing_keys"
 
 
 async def test_a_database_that_is_down_at_start_is_not_fatal(tmp_path: object) -> None:

@@ -75,7 +75,6 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("session.absolute_age", {"session": SessionPolicy(absolute_age="1h")}),
         ("session.max_age", {"session": SessionPolicy(max_age="400d", absolute_age="400d")}),
         ("session.leeway", {"session": SessionPolicy(leeway="10m")}),
-        ("signing_keys", {"session": SessionPolicy(token="EdDSA")}),
         ("rate_limit.sign_in", {"rate_limit": RateLimit(sign_in="often")}),
         ("providers[1].id", {"providers": [Credentials(authorize=lambda form: None)] * 2}),
         ("database", {"providers": [Credentials()]}),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Self
 
 from sojourn import stores
+from sojourn.arrivals import Arrivals
 from sojourn.callbacks import Callbacks
-from sojourn.claims import ClaimsCodec, worst_case_size
-from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
+from sojourn.claims import ClaimsCodec
+from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_size
 from sojourn.cookies import cookie_names
 from sojourn.endpoints import Endpoints
 from sojourn.errors import StoreUnavailable
@@ -33,13 +33,10 @@ from sojourn.providers import Provider
 from sojourn.refusals import explain
 from sojourn.screens import Screens
 from sojourn.strategies import JWTStrategy
-from sojourn.tokens import AuthJSV5 as AuthJSV5Token
 from sojourn.tokens import NextAuthV4 as NextAuthV4Token
-from sojourn.tokens import SignedJWT, TokenFormat
+from sojourn.tokens.formats import session_format
 
 __all__ = ["Auth"]
-
-logger = logging.getLogger("sojourn")
 
 # One line in the log for each address under which people look for a session in vain; scanners make up many.
 _MOST_STRANGE_HOSTS = 20
@@ -121,12 +118,19 @@ class Auth(Generic[ClaimsT]):
             share_with=config.cookie_domain,
             max_chunks=config.session.max_chunks,
         )
-        self._stores = stores.open_database(config.database or "memory:")
+        self._stores = stores.open_database(config.database or "memory:", clock=clock)
         users = self._stores.users if config.database is not None else None
         ended = EndedSessions()
         keys = SigningKeys(config.signing_keys) if config.signing_keys else None
         self._strategy: JWTStrategy[ClaimsT] = JWTStrategy(
-            token_format=_session_format(config, keyring, keys, self._names.session),
+            token_format=session_format(
+                config.session.token,
+                config.compat,
+                keyring=keyring,
+                signing_keys=keys,
+                cookie_name=self._names.session,
+                issuer=self.origin,
+            ),
             codec=ClaimsCodec(config.claims),
             lifetimes=config.lifetimes,
             ended=ended,
@@ -156,16 +160,14 @@ class Auth(Generic[ClaimsT]):
             site_name=config.site_name,
             inline_codes=config.compat == "nextauth-v4",
         )
-        _warn_of_size(config.claims, self._names.chunk_limit)
+        warn_of_size(config.claims, self._names.chunk_limit)
         self._keyring = keyring
         self._dialect = NextAuthV4() if config.compat == "nextauth-v4" else AuthJSV5()
-        self._endpoints: Endpoints[ClaimsT] = Endpoints(
+        arrivals: Arrivals[ClaimsT] = Arrivals(
             base=self.base_url,
-            base_path=self.base_path,
+            origin=self.origin,
             dialect=self._dialect,
             names=self._names,
-            providers={provider.id: provider for provider in config.providers},
-            sessions=self._sessions,
             admission=Admission(
                 claims_type=config.claims,
                 strategy=self._strategy,
@@ -176,9 +178,7 @@ class Auth(Generic[ClaimsT]):
                 clock=clock,
                 emit=emit,
             ),
-            screens=self._screens,
             read_visit=self._read_visit,
-            revoker=self._revoker,
             oauth=self._oauth,
             transactions=NextAuthV4Token(keyring, salt="sojourn.transaction"),
             once=self._stores.once,
@@ -186,8 +186,21 @@ class Auth(Generic[ClaimsT]):
             hasher=PasswordHasher(),
             limiter=SignInLimiter(*config.rate, clock) if config.rate is not None else None,
             network_of=self._network_of,
-            jwks=keys.public_jwks if keys is not None else lambda: {"keys": []},
             new_user_page=config.pages.new_user,
+            clock=clock,
+            emit=emit,
+        )
+        self._endpoints: Endpoints[ClaimsT] = Endpoints(
+            base=self.base_url,
+            base_path=self.base_path,
+            dialect=self._dialect,
+            providers={provider.id: provider for provider in config.providers},
+            sessions=self._sessions,
+            arrivals=arrivals,
+            screens=self._screens,
+            read_visit=self._read_visit,
+            revoker=self._revoker,
+            jwks=keys.public_jwks if keys is not None else lambda: {"keys": []},
             clock=clock,
             emit=emit,
         )
@@ -278,33 +291,3 @@ class Auth(Generic[ClaimsT]):
 
     def _network_of(self, request: Request) -> str:
         return network_of(client_address(request, self.config.trusted_proxies) or "")
-
-
-def _warn_of_size(claims: type[Claims], one_cookie: int) -> None:
-    size = worst_case_size(claims)
-    if size is None:
-        reason = "the length of its own fields has no bound"
-    elif size > one_cookie:
-        reason = f"it can take {size} characters"
-    else:
-        return
-    logger.warning(
-        "claims: a session of %s may need more than one cookie of %d characters: %s. Bound its texts with "
-        "msgspec.Meta(max_length=...), and keep lists in the user's record.",
-        claims.__name__,
-        one_cookie,
-        reason,
-    )
-
-
-def _session_format(
-    config: AuthConfig[Any], keyring: Keyring, keys: SigningKeys | None, cookie_name: str
-) -> TokenFormat:
-    """The one format of session tokens; everything else is refused by its header."""
-    kind = config.session.token
-    if kind == "jwe":
-        if config.compat == "nextauth-v4":
-            return NextAuthV4Token(keyring)
-        return AuthJSV5Token(keyring, salt=cookie_name)
-    issuer = config.base.origin
-    return SignedJWT(kind, keyring if kind == "HS256" or keys is None else keys, issuer=issuer, audience=issuer)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, get_args
 
 from sojourn.callbacks import Callbacks
+from sojourn.claims import worst_case_size
 from sojourn.durations import Duration, seconds, times_per
 from sojourn.errors import ConfigError
 from sojourn.events import Event
@@ -15,7 +18,9 @@ from sojourn.models import Claims, ClaimsT, Lifetimes
 from sojourn.policy.origin import BaseURL, TrustedProxies, parse_base_url
 from sojourn.providers import Provider
 
-__all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind"]
+__all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind", "warn_of_size"]
+
+logger = logging.getLogger("sojourn")
 
 Compat = Literal["nextauth-v4", "authjs-v5"]
 TokenKind = Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"]
@@ -27,6 +32,8 @@ _PLACEHOLDERS = frozenset(
 )
 _MOST_SECRETS = 5
 _SHORTEST_SECRET = 32
+# What goes into a Location header as it is: printable ASCII, and no second slash that would name a host.
+_PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
 
 
@@ -116,7 +123,7 @@ class Pages:
         """Refuses anything but a path of this origin."""
         for name in self.__slots__:
             page = getattr(self, name)
-            if page is not None and (not page.startswith("/") or page.startswith("//") or "\\" in page):
+            if page is not None and not _PAGE.fullmatch(page):
                 raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')
 
 
@@ -186,7 +193,7 @@ class AuthConfig(Generic[ClaimsT]):
         policy = session or SessionPolicy()
         chosen = pages or Pages()
         chosen.check()
-        config = cls(
+        return cls(
             secrets=_secrets(secret, secrets, variables, loopback=base.loopback),
             base=base,
             providers=_providers(providers, database),
@@ -204,13 +211,6 @@ class AuthConfig(Generic[ClaimsT]):
             cookie_domain=_cookie_domain(cookie_domain, base),
             site_name=site_name or base.host,
         )
-        if policy.token in ("EdDSA", "ES256", "RS256") and not signing_keys:
-            raise ConfigError(
-                "signing_keys",
-                "nothing",
-                f"session.token = {policy.token!r} signs with a private key: give PEM or JWK texts, newest first.",
-            )
-        return config
 
 
 def _secrets(
@@ -279,3 +279,21 @@ def _cookie_domain(domain: str | None, base: BaseURL) -> str | None:
             "cookie_domain", repr(domain), f"The application runs at {base.host}, which is not inside that domain."
         )
     return domain
+
+
+def warn_of_size(claims: type[Claims], one_cookie: int) -> None:
+    """Say at start that a session of these claims can pass one cookie of `one_cookie` characters (RFC 6265bis 6.1)."""
+    size = worst_case_size(claims)
+    if size is None:
+        reason = "the length of its own fields has no bound"
+    elif size > one_cookie:
+        reason = f"it can take {size} characters"
+    else:
+        return
+    logger.warning(
+        "claims: a session of %s may need more than one cookie of %d characters: %s. Bound its texts with "
+        "msgspec.Meta(max_length=...), and keep lists in the user's record.",
+        claims.__name__,
+        one_cookie,
+        reason,
+    )

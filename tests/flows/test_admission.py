@@ -26,7 +26,7 @@ def proof(
 
 async def admit(auth: Auth[MyClaims], given: Proof, cookie: str = "") -> Admitted[MyClaims]:
     header = f"{SESSION}={cookie}" if cookie else ""
-    return await auth._endpoints._admission.admit(given, cookie_header=header, client=None)
+    return await auth._endpoints._arrivals._admission.admit(given, cookie_header=header, client=None)
 
 
 def token_of(admitted: Admitted[MyClaims]) -> str:

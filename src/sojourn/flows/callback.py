@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,40 +13,41 @@ from sojourn.errors import SignInRefused, StoreUnavailable
 from sojourn.flows.admission import Proof
 from sojourn.flows.limits import SignInLimiter
 from sojourn.flows.visit import Visit
-from sojourn.identifiers import normalise_username
+from sojourn.identifiers import normalise_email, normalise_username
 from sojourn.models import Account, Profile
-from sojourn.oauth import transaction
+from sojourn.oauth import authorization, transaction
 from sojourn.oauth.client import OAuthClient
 from sojourn.oauth.transaction import Transaction
 from sojourn.passwords import PasswordHasher, check_password
-from sojourn.ports import Clock, OnceStore, UserStore
+from sojourn.ports import OnceStore, UserStore
 from sojourn.providers import CredentialsProvider, OAuthProvider, OIDCProvider
+from sojourn.providers.profiles import normalise
 from sojourn.tokens import TokenFormat
 
-__all__ = ["finish_sign_in", "open_transaction", "prove_credentials"]
+__all__ = ["finish_sign_in", "finished_cookies", "prove_credentials", "transaction_of"]
+
+_LONGEST_NAME = 320
 
 
-def open_transaction(
+def transaction_of(
     visit: Visit,
     pairs: Sequence[tuple[str, str]],
     provider_id: str,
     *,
     seal_with: TokenFormat,
     names: CookieNames,
-    clock: Clock,
-) -> tuple[Transaction, Cookie]:
-    """The transaction that this answer belongs to, and the deletion of its cookie; raises `SignInRefused`."""
-    states = [value for name, value in pairs if name == "state"]
-    if len(states) != 1 or not states[0]:
-        raise SignInRefused("OAuthCallback", "state", "the answer carries no single state")
-    name = f"{names.transaction}.{transaction.id_of(states[0])}"
-    value = visit.cookies.get(name)
-    if not value:
-        raise SignInRefused(
-            "OAuthCallback", "transaction_missing", "this browser began no such sign-in, or it is finished"
-        )
-    opened = transaction.open(value, seal_with, state=states[0], provider=provider_id, now=clock())
-    return opened, Cookie(name=name, value="", secure=names.secure).deleted()
+    now: int,
+) -> Transaction:
+    """The transaction that this answer belongs to; raises `SignInRefused`."""
+    state = authorization.read_state(pairs)
+    value = visit.cookies.get(f"{names.transaction}.{transaction.id_of(state)}")
+    return transaction.open(value, seal_with, state=state, provider=provider_id, now=now)
+
+
+def finished_cookies(visit: Visit, pairs: Sequence[tuple[str, str]], names: CookieNames) -> tuple[Cookie, ...]:
+    """Deletions for the transaction that this answer names: whatever becomes of it, it is over (COO-13)."""
+    wanted = {f"{names.transaction}.{transaction.id_of(value)}" for name, value in pairs if name == "state"}
+    return tuple(Cookie(name=name, value="", secure=names.secure).deleted() for name in visit.cookies if name in wanted)
 
 
 async def finish_sign_in(
@@ -99,10 +101,17 @@ async def prove_credentials(
     return Proof(profile=profile, account=account, trust_email=provider.trust_email, local=provider.authorize is None)
 
 
-def _account_name(fields: Mapping[str, Any]) -> str:
-    # Spellings of one account share one count (CRE-06); forms without a user name share the network's.
-    name = next((fields[key] for key in ("username", "email") if isinstance(fields.get(key), str)), "")
-    return hashlib.sha256((normalise_username(name[:320]) or "").encode("utf-8", "surrogatepass")).hexdigest()
+def _account_name(fields: Mapping[str, Any]) -> str | None:
+    # Spellings of one account share one count (CRE-06), whatever a name may look like to the application.
+    name = next(
+        (fields[key] for key in ("username", "email") if fields.get(key) and isinstance(fields[key], str)), None
+    )
+    if name is None:
+        return None
+    spelling = normalise_username(name) or normalise_email(name)
+    if spelling is None:
+        spelling = unicodedata.normalize("NFKC", name[:_LONGEST_NAME]).casefold().strip()
+    return hashlib.sha256(spelling.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def _authorize(
@@ -114,7 +123,8 @@ async def _authorize(
         return await check_password(users, hasher, visit.fields)
     form = {name: value for name, value in visit.fields.items() if isinstance(value, str)}
     try:
-        return await call(provider.authorize, form)
+        profile = await call(provider.authorize, form)
+        return None if profile is None else normalise(profile)
     except StoreUnavailable:
         raise
     except Exception as error:
