@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from sojourn.models import Account, ClaimsT, Profile, Session, User
+import msgspec
 
-__all__ = ["Callbacks", "ClaimsChange", "SignInAttempt", "call"]
+from sojourn.models import Account, Claims, ClaimsT, Profile, Session, User
+
+__all__ = ["Callbacks", "ClaimsChange", "SignInAttempt", "call", "unusable_claims"]
 
 T = TypeVar("T")
 Trigger = Literal["sign_in", "sign_up", "update", "refresh"]
@@ -71,3 +73,14 @@ async def call(function: Callable[..., Awaitable[T] | T], *arguments: object) ->
     if inspect.isawaitable(result):
         return await result
     return result
+
+
+def unusable_claims(changed: object, claims_type: type[Claims]) -> str | None:
+    """Why no session can be made of what a callback answered, or `None`: a token of such claims would never open."""
+    if not isinstance(changed, claims_type):
+        return f"returned {type(changed).__name__}, not {claims_type.__name__}"
+    try:
+        msgspec.json.decode(msgspec.json.encode(changed), type=claims_type)
+    except (ValueError, TypeError, RecursionError):
+        return f"returned {claims_type.__name__} with a value that its type forbids"
+    return None

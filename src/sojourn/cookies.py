@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Final
 from urllib.parse import quote, unquote
@@ -57,7 +57,7 @@ class Cookie:
     """
 
     name: str
-    value: str
+    value: str = field(repr=False)
     max_age: int | None = None
     expires_at: int | None = None
     domain: str | None = None
@@ -135,10 +135,10 @@ class SessionCookie:
     `cookie_name`, and then there is no value.
     """
 
-    value: str | None
+    value: str | None = field(repr=False)
     present: tuple[str, ...]
     refused: str | None
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = field(default=(), repr=False)
 
 
 def cookie_names(

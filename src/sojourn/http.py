@@ -57,14 +57,14 @@ class Request:
 
     `path` is decoded and as routed (never rebuilt from Host), `query` is the raw text after `?`; `headers` has
     lower-case names, repeated fields joined with `, ` (cookies with `; `); `body` is whole and already limited in size;
-    `client` is the peer's address, `scheme` the one of the connection.
+    `client` is the peer's address, `scheme` the one of the connection. What may hold a secret is not in its `repr`.
     """
 
     method: str
     path: str
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    query: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     client: str | None = None
     scheme: str = "http"
 
@@ -74,8 +74,8 @@ class Response:
     """One answer: headers keep their order and may repeat (`Set-Cookie`)."""
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     def adding(self, *headers: tuple[str, str]) -> Response:
         """A copy with these headers appended."""

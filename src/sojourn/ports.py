@@ -119,8 +119,8 @@ class TransportResponse:
     """A provider's answer, whole: status, lower-case headers, body of at most 1 MB."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class Transport(Protocol):

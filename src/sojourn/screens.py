@@ -53,7 +53,8 @@ class Screens:
 
     def show(self, action: str, visit: Visit, segment: str) -> Response:
         """The page of `GET /signin`, `/signout`, `/error` or `/verify-request` (nextauth.md 1.2)."""
-        error = query_first(visit.request.query, "error") or segment or None
+        # Half a surrogate pair, as some servers decode a path to, fits into no answer.
+        error = query_first(visit.request.query, "error") or segment.encode("utf-8", "replace").decode() or None
         match action:
             case "signin":
                 return self._sign_in(visit, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import Final, Generic
 
 import msgspec
@@ -28,10 +29,11 @@ _SAME_SUCCESSOR: Final = 10
 """Seconds in which one old token is refreshed into one and the same new token."""
 
 
-class Issued(msgspec.Struct, Generic[ClaimsT], frozen=True):
+@dataclass(frozen=True, slots=True)
+class Issued(Generic[ClaimsT]):
     """A token that was just made, and the session in it."""
 
-    token: str
+    token: str = field(repr=False)
     session: Session[ClaimsT]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, assert_never
 
-from sojourn.callbacks import Callbacks, ClaimsChange, SignInAttempt, call
+from sojourn.callbacks import Callbacks, ClaimsChange, SignInAttempt, call, unusable_claims
 from sojourn.claims import for_user
 from sojourn.cookies import Cookie
 from sojourn.errors import ClaimsTooLarge, Conflict, SignInRefused, StoreUnavailable
@@ -137,7 +137,9 @@ class Admission(Generic[ClaimsT]):
     async def _linked(self, users: UserStore, proof: Proof, current: Session[ClaimsT] | None) -> tuple[User, bool]:
         profile, account, now = proof.profile, proof.account, self._clock()
         owner = await self._owner(proof)
-        signed_in = await users.get(current.user_id) if current is not None and not proof.local else None
+        # Who types a name and a password signs in as themselves, whoever was signed in on this device before.
+        adds_to = current if account.type != "credentials" else None
+        signed_in = await users.get(adds_to.user_id) if adds_to is not None else None
         email_owner = await users.get_by_email(profile.email) if profile.email and owner is None else None
         accounts = await users.list_accounts(email_owner.id) if email_owner is not None else ()
         decision = linking.decide(
@@ -173,8 +175,9 @@ class Admission(Generic[ClaimsT]):
     async def _claims(self, proof: Proof, user: User, created: bool) -> ClaimsT:
         claims = for_user(self._claims_type, user, proof.profile)
         fields = {name: value for name, value in proof.claims.items() if name in self._claims_type.__struct_fields__}
-        if fields:
-            claims = claims.replace(**fields)
+        filled = claims.replace(**fields)
+        if unusable_claims(filled, self._claims_type) is None:  # what comes on top cannot undo a sign-in
+            claims = filled
         if self._callbacks.claims is None:
             return claims
         change = ClaimsChange(
@@ -188,10 +191,9 @@ class Admission(Generic[ClaimsT]):
             changed = await call(self._callbacks.claims, claims, change)
         except Exception as error:
             raise SignInRefused("Callback", "claims_callback", f"raised {type(error).__name__}") from error
-        if not isinstance(changed, self._claims_type):
-            raise SignInRefused(
-                "Callback", "claims_callback", f"returned {type(changed).__name__}, not {self._claims_type.__name__}"
-            )
+        reason = unusable_claims(changed, self._claims_type)
+        if reason is not None:
+            raise SignInRefused("Callback", "claims_callback", reason)
         # Who the session belongs to was proven above; what the application fills in cannot change it (N-22).
         return changed.replace(sub=claims.sub)
 

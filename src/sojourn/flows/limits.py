@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from sojourn.policy.rate_limit import Deny, Rate, decide
 from sojourn.ports import Clock
 
@@ -24,12 +26,17 @@ class SignInLimiter:
         self._clock = clock
         self._recovered_at: dict[str, float] = {}
 
-    def take(self, account: str, network: str) -> int | None:
-        """Count an attempt; seconds to wait if it is one too many, and then nothing was counted."""
+    def take(self, account: str | None, network: str) -> int | None:
+        """Count an attempt; seconds to wait if it is one too many, and then nothing was counted.
+
+        A form that names no account counts for its network alone: what strangers share must not shut anybody out.
+        """
         now = self._clock()
         if len(self._recovered_at) > _MOST_KEYS:
             self._forget(now)
-        keys = ((f"account:{account}", self._account_rate), (f"network:{network}", self._network_rate))
+        keys = [(f"network:{network}", self._network_rate)]
+        if account is not None:
+            keys.insert(0, (f"account:{account}", self._account_rate))
         allowed: dict[str, float] = {}
         for key, rate in keys:
             decision = decide(self._recovered_at.get(key, 0), now, rate)
@@ -39,7 +46,7 @@ class SignInLimiter:
         self._recovered_at.update(allowed)
         return None
 
-    def succeeded(self, account: str, network: str) -> None:
+    def succeeded(self, account: str | None, network: str) -> None:
         """The owner signed in: their account starts afresh, and the network gets this one attempt back."""
         self._recovered_at.pop(f"account:{account}", None)
         key = f"network:{network}"
@@ -47,6 +54,8 @@ class SignInLimiter:
 
     def _forget(self, now: float) -> None:
         self._recovered_at = {key: at for key, at in self._recovered_at.items() if at > now}
-        # Only a flood of made-up accounts fills this with live keys: the oldest make room.
-        for key in list(self._recovered_at)[: max(0, len(self._recovered_at) - _MOST_KEYS // 2)]:
-            del self._recovered_at[key]
+        if len(self._recovered_at) > _MOST_KEYS // 2:
+            # Only a flood of made-up accounts fills this with live keys. Those that failed least make room, so that a
+            # flood does not wash away the count of the one account that is being guessed at.
+            by_count = sorted(self._recovered_at.items(), key=itemgetter(1))
+            self._recovered_at = dict(by_count[-(_MOST_KEYS // 2) :])

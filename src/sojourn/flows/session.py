@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, assert_never
 
 import msgspec
 
-from sojourn.callbacks import Callbacks, ClaimsChange, call
+from sojourn.callbacks import Callbacks, ClaimsChange, call, unusable_claims
 from sojourn.cookies import (
     Cookie,
     CookieNames,
@@ -56,7 +56,7 @@ class Loaded(Generic[ClaimsT]):
 class Carried(Generic[ClaimsT]):
     """What a Cookie header carries: a token and the session it opens, or the step that refused."""
 
-    token: str
+    token: str = field(repr=False)
     session: Session[ClaimsT] | None = None
     step: str = "missing"
     detail: str = ""
@@ -147,10 +147,12 @@ class SessionFlow(Generic[ClaimsT]):
         if session is None:
             return loaded
         user = await self._users.get(session.user_id) if self._users is not None else None
+        if user is not None and user.disabled_at is not None:
+            return await self._refuse("ended", "the user is disabled", cookie_header, client)
         try:
             claims = await self._ask(session, ClaimsChange(trigger="update", user=user, data=data))
         except Exception as error:
-            raise await self._callback_failed(error) from error
+            raise await self._callback_failed("claims", error) from error
         now = self._clock()
         expires_at = min(now + self._lifetimes.max_age, session.auth_time + self._lifetimes.absolute_age)
         token = self.carried(cookie_header).token
@@ -174,8 +176,11 @@ class SessionFlow(Generic[ClaimsT]):
         """Deletions for every session cookie that the browser sent."""
         return clear_session_cookie(self._present(cookie_header), self._names, domain=self._domain)
 
-    async def view(self, session: Session[ClaimsT]) -> Mapping[str, Any]:
-        """What `GET /session` shows: name, email and image, and what the application adds (nextauth.md 3.4)."""
+    async def view(self, session: Session[ClaimsT]) -> bytes:
+        """What `GET /session` shows, as JSON: name, email and image, and what the application adds (nextauth.md 3.4).
+
+        Raises `StoreUnavailable` when the application's callback fails: nobody is told that they are signed out.
+        """
         claims = session.claims
         user = {"name": claims.name, "email": claims.email, "image": claims.picture}
         expires = (
@@ -183,8 +188,16 @@ class SessionFlow(Generic[ClaimsT]):
         )
         view: dict[str, Any] = {"user": user, "expires": expires}
         if self._callbacks.session is None:
-            return view
-        return await call(self._callbacks.session, view, session)
+            return msgspec.json.encode(view)
+        try:
+            shown: object = await call(self._callbacks.session, view, session)
+            if not isinstance(shown, Mapping):
+                raise TypeError("a session is shown as a mapping")
+            return msgspec.json.encode(shown)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            raise await self._callback_failed("session", error) from error
 
     def _present(self, cookie_header: str) -> tuple[str, ...]:
         return read_session_cookie(parse_cookie_header(cookie_header), self._names).present
@@ -197,7 +210,12 @@ class SessionFlow(Generic[ClaimsT]):
     async def _ask(self, session: Session[ClaimsT], change: ClaimsChange) -> ClaimsT:
         if self._callbacks.claims is None:
             return session.claims
-        return await call(self._callbacks.claims, session.claims, change)
+        changed = await call(self._callbacks.claims, session.claims, change)
+        reason = unusable_claims(changed, type(session.claims))
+        if reason is not None:
+            raise TypeError(reason)
+        # A change of claims is no change of person (N-22).
+        return changed.replace(sub=session.claims.sub)
 
     async def _extend(
         self, session: Session[ClaimsT], token: str, expires_at: int, cookie_header: str, client: str | None
@@ -215,7 +233,7 @@ class SessionFlow(Generic[ClaimsT]):
         try:
             claims = await self._ask(session, ClaimsChange(trigger="refresh", user=user))
         except Exception as error:  # noqa: BLE001 -- the application's own; whatever it is, nobody is signed out
-            return self._unextended(session, await self._callback_failed(error))
+            return self._unextended(session, await self._callback_failed("claims", error))
         if (made := self._strategy.successor(token)) is not None:
             return self._again(made, cookie_header)  # another request was faster while this one waited
         try:
@@ -223,17 +241,17 @@ class SessionFlow(Generic[ClaimsT]):
         except TokenError as error:
             return await self._refuse(error.step, error.detail, cookie_header, client)
         except ClaimsTooLarge as error:
-            return self._unextended(session, await self._callback_failed(error))
+            return self._unextended(session, await self._callback_failed("claims", error))
         return await self._written(issued, cookie_header, "refresh")
 
     def _again(self, made: Issued[ClaimsT], cookie_header: str) -> Loaded[ClaimsT]:
         return Loaded(session=self._bound(made.session), cookies=self.cookies_for(made, cookie_header))
 
-    async def _callback_failed(self, error: Exception) -> StoreUnavailable:
+    async def _callback_failed(self, name: str, error: Exception) -> StoreUnavailable:
         # What the application raised is for its own log; a browser learns only that we cannot tell right now.
-        detail = f"the claims callback failed with {type(error).__name__}"
-        await self._emit(StoreFailed(at=self._clock(), store="callbacks.claims", detail=detail))
-        return StoreUnavailable("callbacks.claims", detail)
+        detail = f"the {name} callback failed with {type(error).__name__}"
+        await self._emit(StoreFailed(at=self._clock(), store=f"callbacks.{name}", detail=detail))
+        return StoreUnavailable(f"callbacks.{name}", detail)
 
     def _unextended(self, session: Session[ClaimsT], error: StoreUnavailable) -> Loaded[ClaimsT]:
         if self._clock() < session.expires_at:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
+import re
+from typing import Final
 
 from sojourn.cookies import Cookie, CookieNames
 from sojourn.flows.dialect import Outcome
 from sojourn.flows.visit import Visit
+from sojourn.http import query_pairs
 from sojourn.oauth import transaction
 from sojourn.oauth.client import OAuthClient
 from sojourn.ports import Clock
@@ -17,6 +19,9 @@ __all__ = ["start_sign_in", "transaction_cookie", "transaction_cookies"]
 
 # Sign-ins that were begun in other tabs and never finished; more than these would only make every request heavier.
 _MOST_OPEN = 4
+# A neighbour's flood of such cookies must not come back as as many deletions.
+_MOST_DELETED = 16
+_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def transaction_cookie(
@@ -35,7 +40,8 @@ def transaction_cookie(
 
 def transaction_cookies(visit: Visit, names: CookieNames) -> list[str]:
     """The names of this browser's open transactions, oldest first as browsers send them."""
-    return [name for name in visit.cookies if name.startswith(f"{names.transaction}.")]
+    stem = f"{names.transaction}."
+    return [name for name in visit.cookies if name.startswith(stem) and _ID.fullmatch(name, len(stem))]
 
 
 async def start_sign_in(
@@ -51,7 +57,7 @@ async def start_sign_in(
     """Where to send the browser, and the cookie that must come back with it; raises `SignInRefused`."""
     now = clock()
     begun = transaction.begin(provider, visit.callback_url, now)
-    extra = dict(reversed(parse_qsl(visit.request.query, max_num_fields=100)))
+    extra = dict(reversed(query_pairs(visit.request.query)))
     location = await client.start(provider, begun, redirect_uri, extra)
     cross_site = getattr(provider, "response_mode", None) == "form_post"
     cookies = [
@@ -64,6 +70,6 @@ async def start_sign_in(
             cross_site=cross_site,
         )
     ]
-    stale = transaction_cookies(visit, names)[: -(_MOST_OPEN - 1)]
+    stale = transaction_cookies(visit, names)[: -(_MOST_OPEN - 1)][:_MOST_DELETED]
     cookies += [Cookie(name=name, value="", secure=names.secure).deleted() for name in stale]
     return Outcome(location=location), tuple(cookies)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
 
 from sojourn.callbacks import Callbacks, call
 from sojourn.cookies import Cookie, CookieNames, parse_cookie_header
@@ -13,6 +15,11 @@ from sojourn.http import Request, query_first, read_fields
 from sojourn.policy import csrf, redirects
 
 __all__ = ["Visit", "read_visit"]
+
+logger = logging.getLogger("sojourn")
+
+_LONGEST_COOKIE_VALUE: Final = 3900
+"""Characters, percent-encoded: beyond 4096 with its name a browser drops a cookie without a word (RFC 6265bis 5.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +31,13 @@ class Visit:
     """
 
     request: Request
-    fields: Mapping[str, Any]
-    cookies: Mapping[str, str]
-    csrf_token: str
+    fields: Mapping[str, Any] = field(repr=False)
+    cookies: Mapping[str, str] = field(repr=False)
+    csrf_token: str = field(repr=False)
     csrf_refusal: str | None
     callback_url: str
     set_cookies: tuple[Cookie, ...]
 
-    def field(self, name: str) -> str:
-        """A text field of the body, or an empty text."""
-        value = self.fields.get(name)
-        return value if isinstance(value, str) else ""
 
 
 async def read_visit(
@@ -80,5 +83,10 @@ async def resolve(wanted: object, *, origin: str, callbacks: Callbacks[Any]) -> 
     if not wanted or not isinstance(wanted, str):
         return origin
     if callbacks.redirect is not None:
-        wanted = await call(callbacks.redirect, wanted, origin)
-    return redirects.resolve(wanted, base_url=origin, origin=origin)
+        try:
+            wanted = await call(callbacks.redirect, wanted, origin)
+        except Exception as error:  # noqa: BLE001 -- the application's own; where to go next is no reason to fail
+            logger.warning("callbacks.redirect failed with %s", type(error).__name__)
+            return origin
+    target = redirects.resolve(wanted, base_url=origin, origin=origin)
+    return target if len(quote(target, safe="")) <= _LONGEST_COOKIE_VALUE else origin

@@ -13,7 +13,7 @@ from sojourn.models import Profile
 
 __all__ = ["account_id", "image_url", "normalise", "openid_profile", "text"]
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def text(value: object, limit: int = 255) -> str | None:
