@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from typing import ClassVar
+
+import msgspec
 
 __all__ = [
     "AccountLinked",
@@ -28,8 +29,7 @@ __all__ = [
 logger = logging.getLogger("sojourn")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened; subclasses say what."""
 
     name: ClassVar[str] = "event"
@@ -37,8 +37,7 @@ class Event:
     at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStarted(Event):
+class SessionStarted(Event, frozen=True, kw_only=True):
     """Somebody signed in. `provider` is its id; `new_user` says that the record was made now."""
 
     name: ClassVar[str] = "session_started"
@@ -49,8 +48,7 @@ class SessionStarted(Event):
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRefreshed(Event):
+class SessionRefreshed(Event, frozen=True, kw_only=True):
     """A session was extended or its claims changed. `trigger`: `refresh` or `update`."""
 
     name: ClassVar[str] = "session_refreshed"
@@ -60,8 +58,7 @@ class SessionRefreshed(Event):
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionEnded(Event):
+class SessionEnded(Event, frozen=True, kw_only=True):
     """A session ended for good. `reason`: `sign_out`, `replaced`, `revoked`."""
 
     name: ClassVar[str] = "session_ended"
@@ -70,8 +67,7 @@ class SessionEnded(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRefused(Event):
+class SessionRefused(Event, frozen=True, kw_only=True):
     """A cookie or token opened no session: the step that refused, why, and the fix."""
 
     name: ClassVar[str] = "session_refused"
@@ -83,8 +79,7 @@ class SessionRefused(Event):
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInFailed(Event):
+class SignInFailed(Event, frozen=True, kw_only=True):
     """A sign-in was refused: the protocol's code, the step, the cause and the fix."""
 
     name: ClassVar[str] = "sign_in_failed"
@@ -97,8 +92,7 @@ class SignInFailed(Event):
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserCreated(Event):
+class UserCreated(Event, frozen=True, kw_only=True):
     """A person's first sign-in made their record."""
 
     name: ClassVar[str] = "user_created"
@@ -106,8 +100,7 @@ class UserCreated(Event):
     provider: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountLinked(Event):
+class AccountLinked(Event, frozen=True, kw_only=True):
     """An account was added to an existing user. `reason`: `signed_in` or `verified_email`."""
 
     name: ClassVar[str] = "account_linked"
@@ -116,8 +109,7 @@ class AccountLinked(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreFailed(Event):
+class StoreFailed(Event, frozen=True, kw_only=True):
     """A store did not answer; whoever asked got 503, nobody was signed out."""
 
     name: ClassVar[str] = "store_failed"
@@ -136,7 +128,7 @@ class Dispatcher:
         self._on_event = on_event
 
     async def __call__(self, event: Event) -> None:
-        fields = asdict(event)
+        fields = msgspec.structs.asdict(event)
         logger.log(event.level, "%s %s", event.name, fields, extra={"event": event.name, "fields": fields})
         if self._on_event is None:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
@@ -76,6 +75,8 @@ class HTTPTransport:
         )
 
     def _open(self) -> httpx2.AsyncClient:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx2
 
         return httpx2.AsyncClient(
