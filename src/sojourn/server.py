@@ -25,7 +25,7 @@ from sojourn.adapters.starlette import mount, to_starlette
 from sojourn.auth import Auth
 from sojourn.errors import ConfigError
 from sojourn.flows.session import Loaded
-from sojourn.models import Session
+from sojourn.models import Session, User
 
 __all__ = ["LimitedHTTP", "OneLine", "WithoutQuery", "bind", "build_app", "make_server", "serve", "session_document"]
 
@@ -42,10 +42,11 @@ def build_app(auth: Auth[Any]) -> Starlette:
         loaded = await load_session(request.scope, auth)
         if loaded.session is None:
             return to_starlette(auth.unauthorized(loaded))
-        user = await loaded.session.user()
-        if user is None or user.disabled_at is not None:
+        session = loaded.session
+        user = await session.user() if session.load_user is not None else None
+        if user is not None and user.disabled_at is not None:
             return to_starlette(auth.unauthorized(Loaded(code="session_ended")))
-        return JSONResponse({"user": asdict(user), "session": session_document(loaded.session)})
+        return JSONResponse({"user": asdict(user or _as_claimed(session)), "session": session_document(session)})
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -53,6 +54,12 @@ def build_app(auth: Auth[Any]) -> Starlette:
     app = Starlette(routes=[Route("/me", me), Route("/healthz", healthz)])
     mount(app, auth)
     return app
+
+
+def _as_claimed(session: Session[Any]) -> User:
+    """What the session itself says: its user may be kept elsewhere, where the token was made."""
+    claims = session.claims
+    return User(id=session.user_id, name=claims.name, email=claims.email, image=claims.picture)
 
 
 def session_document(session: Session[Any]) -> dict[str, Any]:
