@@ -158,7 +158,15 @@ _SIGN_IN: Final = {
     ),
     "claims_callback": Explanation(
         "The application's claims callback raised an exception or returned something else than claims.",
-        "Return claims.replace(...), and find the traceback in the application's log.",
+        "Return claims.replace(...), with values of the fields' types.",
+    ),
+    "session_callback": Explanation(
+        "The application's session callback raised an exception or returned something that is no JSON object.",
+        "Return the mapping that it was given, or another one of plain values.",
+    ),
+    "passwords": Explanation(
+        "More passwords were checked at once than this process has threads and places for, or memory ran out.",
+        "If nobody is guessing at passwords, run more processes or give them more cores.",
     ),
     "claims_too_large": Explanation(
         "The claims do not fit the session's byte budget.", "Keep fewer or shorter claims, or raise session.max_chunks."

@@ -14,8 +14,14 @@ async function csrfToken() {
 
 async function postForm(path, fields) {
   const body = new URLSearchParams({ ...fields, csrfToken: await csrfToken(), json: "true" });
-  return fetch(`${base}${path}`, { method: "POST", body });
+  // NextAuth v4 answers in JSON for the field, Auth.js v5 for the header.
+  return fetch(`${base}${path}`, { method: "POST", headers: { "x-auth-return-redirect": "1" }, body });
 }
+
+const REFUSALS = {
+  CredentialsSignin: "That user name and password do not match. Check both and try again.",
+  MissingCSRF: "The form had expired. Try again; cookies must be allowed for this site.",
+};
 
 export async function settings() {
   const answer = await json(await fetch("/demo/settings"));
@@ -39,18 +45,20 @@ export async function readClaims() {
   const answered = Date.now() / 1000;
   if (response.status === 401) return { refused: answer.code ?? "session_invalid" };
   if (!response.ok) throw new Error(`The server answered ${response.status}.`);
-  return { ...answer, offset: answer.now + 0.5 - (asked + answered) / 2 };
+  // The server told its time in whole seconds, somewhen between our asking and its answer.
+  return { ...answer, offset: { least: answer.now - answered, most: answer.now + 1 - asked } };
 }
 
 export async function signInWithPassword(provider, username, password) {
   const fields = { username, password, callbackUrl: location.origin };
   const response = await postForm(`/callback/${provider}`, fields);
-  if (response.ok) return null;
   if (response.status === 429) {
     return `Too many failed attempts. Wait ${response.headers.get("retry-after") ?? "some"} seconds, then try again.`;
   }
-  if (response.status === 401) return "That user name and password do not match. Check both and try again.";
-  return `The server answered ${response.status}. Try again.`;
+  const { url } = await json(response);
+  const code = url && new URL(url, location.href).searchParams.get("error");
+  if (response.ok && !code) return null;
+  return REFUSALS[code] ?? `The server answered ${response.status}. Try again.`;
 }
 
 // Where the provider wants the browser to go.

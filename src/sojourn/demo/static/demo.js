@@ -1,7 +1,7 @@
 // Shows one session as it runs. Everything shown comes from the server; this page only keeps the time between answers.
 
 import * as api from "./api.js";
-import { Timeline, clockTime, duration } from "./timeline.js";
+import { Timeline, clockTime, divide, duration, shares } from "./timeline.js";
 
 const byId = (id) => document.getElementById(id);
 const timeline = new Timeline();
@@ -13,6 +13,7 @@ const LOG_LENGTH = 40;
 let settings;
 let claims = null;
 let policy = null;
+let phase = "fresh";
 let offset = null;
 let ended = false;
 let polling = 0;
@@ -45,7 +46,7 @@ function showPerson() {
   byId("email").textContent = claims.email ?? "";
   byId("username-badge").textContent = claims.username ? `@${claims.username}` : "";
   byId("sponsor").hidden = !claims.isSponsor;
-  byId("avatar").textContent = shown.split(/\s+/).map((word) => [...word][0]).slice(0, 2).join("").toUpperCase();
+  byId("avatar").textContent = (shown.match(/\b\p{L}/gu) ?? []).slice(0, 2).join("").toUpperCase();
   byId("who").textContent = shown;
   byId("who").hidden = false;
 }
@@ -74,11 +75,12 @@ function take(answer, reason) {
   const before = claims;
   claims = answer.claims;
   policy = answer.policy;
-  // The server's clock counts whole seconds; only a real difference moves ours.
-  if (offset === null || Math.abs(answer.offset - offset) > 1.2) offset = answer.offset;
+  const { least, most } = answer.offset;
+  offset = Math.min(Math.max(offset ?? (least + most) / 2, least), most);
   const reissued = before !== null && before.sid === claims.sid && before.jti !== claims.jti;
   const changed = new Set(reissued ? ORDER.filter((name) => before[name] !== claims[name]) : []);
   timeline.show(claims, policy, reissued);
+  phase = timeline.tick(serverNow());
   showPerson();
   showClaims(changed);
   if (before === null || before.sid !== claims.sid) {
@@ -86,7 +88,8 @@ function take(answer, reason) {
     log("started", "Session started", `It expires at ${clockTime(claims.exp)}.`);
   } else if (reissued) {
     const title = reason === "update" ? "Updated" : "Refreshed";
-    log("refreshed", title, `Cookie re-issued: ${duration(claims.exp - before.exp)} gained, expires at ${clockTime(claims.exp)}.`);
+    const gained = claims.exp > before.exp ? `, ${duration(claims.exp - before.exp)} later than before` : "";
+    log("refreshed", title, `Cookie re-issued: it expires at ${clockTime(claims.exp)}${gained}.`);
   } else if (reason === "asked") {
     log("kept", "Kept", "Still fresh, so the cookie stayed as it is.");
   }
@@ -99,19 +102,21 @@ function finish(title, explanation) {
   byId("who").hidden = true;
   timeline.end(title, explanation);
   log("ended", title, explanation);
-  setBusy(true);
+  disableControls();
   byId("sign-in-again").focus();
 }
 
-function setBusy(busy) {
-  for (const id of ["refresh", "sign-out", "auto", "display-name"]) byId(id).disabled = busy;
-  byId("update-form").querySelector("button").disabled = busy;
+function disableControls() {
+  for (const id of ["refresh", "sign-out", "auto", "display-name"]) byId(id).disabled = true;
+  byId("update-form").querySelector("button").disabled = true;
 }
 
 function endedBy(code) {
   if (code === "session_ended") return finish("Ended", "It was ended elsewhere: in another tab, or by an operator.");
-  if (code === "session_missing") return finish("Ended", "Its cookie is gone: it was signed out in another tab.");
-  if (policy && claims.exp >= (claims.auth_time || claims.iat) + policy.absoluteAge) {
+  if (code === "session_missing" && timeline.phase(serverNow()) !== "over") {
+    return finish("Ended", "Its cookie is gone: it was signed out in another tab.");
+  }
+  if (claims.exp >= (claims.auth_time || claims.iat) + policy.absoluteAge) {
     return finish("Ended", "It reached its absolute age, which no refresh passes.");
   }
   return finish("Ended", "It expired, and its grace period passed without a use.");
@@ -120,6 +125,7 @@ function endedBy(code) {
 // One look, or one use: asks the server and shows the answer.
 async function look({ use, reason = "" }) {
   const session = use ? await api.useSession() : undefined;
+  if (session === null && claims === null) return show("welcome");
   const answer = await api.readClaims();
   if (!answer.refused) return take(answer, reason);
   if (claims === null) return show("welcome");
@@ -142,9 +148,22 @@ function start() {
   stop();
   if (ended || claims === null) return;
   const pause = policy.maxAge <= 600 ? 4000 : 30000;
-  polling = setInterval(() => attempt(() => look({ use: byId("auto").checked })), pause);
-  ticking = setInterval(() => timeline.tick(serverNow()), 1000);
-  timeline.tick(serverNow());
+  polling = setInterval(poll, pause);
+  ticking = setInterval(tick, 1000);
+  tick();
+}
+
+function poll() {
+  const use = byId("auto").checked;
+  // An expired cookie shows nothing to a look; only a use, or the end, brings news.
+  if (use || phase !== "grace") attempt(() => look({ use }));
+}
+
+function tick() {
+  const before = phase;
+  phase = timeline.tick(serverNow());
+  if (before === "due" && phase === "grace") log("expired", "Expired", "In its grace period, the next use still renews it.");
+  if (before === "grace" && phase === "over") attempt(() => look({ use: false }));
 }
 
 function stop() {
@@ -170,6 +189,7 @@ function prepareSignIn() {
   byId("durations").textContent =
     `Here a token lives ${duration(maxAge)}, is renewed when used after ${duration(updateAge)}, has ${duration(gracePeriod)} ` +
     `of grace, and no session outlives ${duration(absoluteAge)}.`;
+  divide(byId("preview"), shares([0, updateAge, maxAge, maxAge + gracePeriod]));
   byId("username").value = username;
   byId("password").value = password;
   byId("demo-user").textContent = `Demo user: ${username}, password: ${password}`;
@@ -214,7 +234,10 @@ byId("update-form").addEventListener("submit", (event) => {
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return stop();
-  if (!ended && claims !== null) attempt(() => look({ use: byId("auto").checked })).then(start);
+  if (!ended && claims !== null) {
+    start();
+    poll();
+  }
 });
 
 settings = await api.settings();

@@ -3,10 +3,10 @@
 const byId = (id) => document.getElementById(id);
 const PHASES = ["fresh", "due", "grace", "over"];
 // A segment stays wide enough to be seen, however short it is beside the others; 0 takes none.
-const NARROWEST = 0.16;
+const NARROWEST = 0.2;
 
 export function clockTime(at) {
-  return new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 export function duration(seconds) {
@@ -14,8 +14,22 @@ export function duration(seconds) {
   const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
   if (days) return `${days} d ${hours} h`;
   if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
+  if (minutes && whole % 60 === 0) return `${minutes} min`;
   if (minutes) return `${minutes}:${String(whole % 60).padStart(2, "0")} min`;
   return `${whole} s`;
+}
+
+// Shares of the bar for issue to update age, to expiry, to the end of grace.
+export function shares(edges) {
+  const spans = [0, 1, 2].map((index) => edges[index + 1] - edges[index]);
+  const whole = spans.reduce((sum, span) => sum + span, 0) || 1;
+  const raised = spans.map((span) => (span > 0 ? Math.max(span / whole, NARROWEST) : 0));
+  const sum = raised.reduce((total, width) => total + width, 0) || 1;
+  return raised.map((width) => width / sum);
+}
+
+export function divide(element, widths) {
+  element.style.gridTemplateColumns = widths.map((width) => `minmax(0, ${width}fr)`).join(" ");
 }
 
 export class Timeline {
@@ -30,8 +44,12 @@ export class Timeline {
     const update = Math.min(claims.iat + policy.updateAge, claims.exp);
     this.#edges = [claims.iat, update, claims.exp, end];
     this.#absoluteEnd = (claims.auth_time || claims.iat) + policy.absoluteAge;
-    const widths = this.#widths();
-    byId("bar").querySelector(".track").style.gridTemplateColumns = widths.map((width) => `${width}fr`).join(" ");
+    const widths = shares(this.#edges);
+    divide(byId("track"), widths);
+    divide(byId("ticks"), widths);
+    // Two names for one moment would stand on top of each other.
+    byId("at-update").closest("li").hidden = widths[0] === 0 || widths[1] === 0;
+    byId("at-end").closest("li").hidden = widths[2] === 0;
     this.#stops = [0, widths[0], widths[0] + widths[1], 1];
     ["issued", "update", "expiry", "end"].forEach((name, index) => {
       byId(`at-${name}`).textContent = clockTime(this.#edges[index]);
@@ -39,14 +57,6 @@ export class Timeline {
     });
     byId("again").hidden = true;
     if (jump) this.#jump();
-  }
-
-  #widths() {
-    const spans = [0, 1, 2].map((index) => this.#edges[index + 1] - this.#edges[index]);
-    const whole = spans.reduce((sum, span) => sum + span, 0) || 1;
-    const raised = spans.map((span) => (span > 0 ? Math.max(span / whole, NARROWEST) : 0));
-    const sum = raised.reduce((total, width) => total + width, 0) || 1;
-    return raised.map((width) => width / sum);
   }
 
   #jump() {
@@ -73,7 +83,7 @@ export class Timeline {
     const [title, until, explanation] = texts[phase];
     byId("timeline").dataset.phase = phase;
     byId("phase").textContent = title;
-    byId("remaining").textContent = phase === "over" ? "It is over" : `${duration(until - now)} left`;
+    byId("remaining").textContent = phase === "over" ? "No session" : `${duration(until - now)} left`;
     const last = expiry >= this.#absoluteEnd;
     byId("explain").textContent = last && phase !== "over" ? this.#lastWords(phase) : explanation;
     byId("marker").style.left = `${(this.#place(now) * 100).toFixed(2)}%`;
@@ -81,6 +91,7 @@ export class Timeline {
     for (const [name, at] of [["update", update], ["expiry", expiry], ["end", end]]) {
       byId(`in-${name}`).textContent = now < at ? `in ${duration(at - now)}` : "passed";
     }
+    return phase;
   }
 
   #lastWords(phase) {
@@ -92,7 +103,8 @@ export class Timeline {
   end(title, explanation) {
     byId("timeline").dataset.phase = "over";
     byId("phase").textContent = title;
-    byId("remaining").textContent = "It is over";
+    byId("remaining").textContent = "No session";
+    for (const name of ["issued", "update", "expiry", "end"]) byId(`in-${name}`).textContent = "";
     byId("explain").textContent = explanation;
     byId("again").hidden = false;
   }
