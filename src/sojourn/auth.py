@@ -14,9 +14,10 @@ from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_
 from sojourn.cookies import cookie_names
 from sojourn.endpoints import Endpoints
 from sojourn.errors import StoreUnavailable
-from sojourn.events import Dispatcher, Event, SessionRefused, StoreFailed
+from sojourn.events import Dispatcher, Event, SessionRefused
 from sojourn.flows.admission import Admission
 from sojourn.flows.dialect import AuthJSV5, NextAuthV4
+from sojourn.flows.failures import session_missing, store_failed
 from sojourn.flows.limits import SignInLimiter
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
@@ -213,7 +214,7 @@ class Auth(Generic[ClaimsT]):
         try:
             await self._stores.start()
         except StoreUnavailable as error:
-            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+            await self._emit(store_failed(error, at=self._clock()))
         else:
             await self._catch_up()
 
@@ -239,7 +240,14 @@ class Auth(Generic[ClaimsT]):
         """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
         if loaded.unavailable is not None:
             return self._screens.unavailable_problem(loaded.unavailable)
+        if loaded.step == "missing":
+            self._emit.log(session_missing(at=self._clock()))
         return self._screens.unauthorized(loaded.code, loaded.detail)
+
+    async def unavailable(self, error: StoreUnavailable) -> Response:
+        """503 for a store that failed outside of our own endpoints, with its event: `await session.user()`, say."""
+        await self._emit(store_failed(error, at=self._clock()))
+        return self._screens.unavailable_problem(error)
 
     def verify(self, token: str) -> Session[ClaimsT]:
         """The session that a token carries, without I/O; raises `TokenError` with the step that refused."""
@@ -256,7 +264,7 @@ class Auth(Generic[ClaimsT]):
         try:
             await self._revoker.catch_up()
         except StoreUnavailable as error:
-            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+            await self._emit(store_failed(error, at=self._clock()))
 
     async def _explained(self, request: Request, loaded: Loaded[ClaimsT]) -> Loaded[ClaimsT]:
         """Nobody is signed in here, but the application lives at another address: say so, once each in the log."""

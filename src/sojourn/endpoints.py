@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from sojourn.arrivals import Arrivals, answer, with_cookies
 from sojourn.errors import BadRequest, ClaimsTooLarge, StoreUnavailable
-from sojourn.events import Event, StoreFailed
+from sojourn.events import Event
 from sojourn.flows.dialect import Dialect, Outcome
+from sojourn.flows.failures import session_missing, store_failed
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.flows.sign_out import sign_out
@@ -77,7 +78,7 @@ class Endpoints(Generic[ClaimsT]):
         except BadRequest as error:
             response = problem(error.status, error.code, "Bad request", str(error))
         except StoreUnavailable as error:
-            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+            await self._emit(store_failed(error, at=self._clock()))
             response = self._screens.unavailable(request, error)
         if not any(name.lower() == "cache-control" for name, _ in response.headers):
             response = response.adding(*NO_STORE)
@@ -170,6 +171,8 @@ class Endpoints(Generic[ClaimsT]):
         if loaded.unavailable is not None:
             raise loaded.unavailable
         if loaded.session is None:
+            if loaded.step == "missing":
+                await self._emit(session_missing(at=self._clock(), client=request.client))
             return with_cookies(self._screens.unauthorized(loaded.code), loaded.cookies)
         session = loaded.session
         headers = [("X-Auth-User-Id", session.user_id), ("X-Auth-Session-Id", session.sid)]

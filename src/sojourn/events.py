@@ -18,6 +18,7 @@ __all__ = [
     "Dispatcher",
     "Event",
     "SessionEnded",
+    "SessionMissing",
     "SessionRefreshed",
     "SessionRefused",
     "SessionStarted",
@@ -79,6 +80,13 @@ class SessionRefused(Event, frozen=True, kw_only=True):
     client: str | None = None
 
 
+class SessionMissing(SessionRefused, frozen=True, kw_only=True):
+    """Somebody without a session cookie was turned away where one is needed."""
+
+    name: ClassVar[str] = "session_missing"
+    level: ClassVar[int] = logging.INFO
+
+
 class SignInFailed(Event, frozen=True, kw_only=True):
     """A sign-in was refused: the protocol's code, the step, the cause and the fix."""
 
@@ -110,12 +118,15 @@ class AccountLinked(Event, frozen=True, kw_only=True):
 
 
 class StoreFailed(Event, frozen=True, kw_only=True):
-    """A store did not answer; whoever asked got 503, nobody was signed out."""
+    """A store did not answer; whoever asked got 503, nobody was signed out. `detail` is what it said."""
 
     name: ClassVar[str] = "store_failed"
     level: ClassVar[int] = logging.ERROR
     store: str
     detail: str
+    step: str
+    cause: str
+    fix: str
 
 
 class Dispatcher:
@@ -127,9 +138,13 @@ class Dispatcher:
     def __init__(self, on_event: Callable[[Event], Awaitable[None] | None] | None = None) -> None:
         self._on_event = on_event
 
-    async def __call__(self, event: Event) -> None:
+    def log(self, event: Event) -> None:
+        """Only the log's part, where nothing can be awaited."""
         fields = msgspec.structs.asdict(event)
         logger.log(event.level, "%s %s", event.name, fields, extra={"event": event.name, "fields": fields})
+
+    async def __call__(self, event: Event) -> None:
+        self.log(event)
         if self._on_event is None:
             return
         try:

@@ -17,7 +17,6 @@ from sojourn import http
 from sojourn.adapters import asgi
 from sojourn.auth import Auth
 from sojourn.errors import StoreUnavailable
-from sojourn.flows.session import Loaded
 from sojourn.models import ClaimsT, Session
 
 __all__ = ["NotSignedIn", "load_session", "mount", "require_session", "signed_in"]
@@ -48,11 +47,11 @@ def mount(app: Starlette, auth: Auth[Any]) -> None:
 
     async def unavailable(connection: HTTPConnection, error: Exception) -> Response | None:
         assert isinstance(error, StoreUnavailable)
+        answer = await auth.unavailable(error)
         if isinstance(connection, WebSocket):
             await connection.close(status.WS_1013_TRY_AGAIN_LATER)
             return None
-        loaded: Loaded[Any] = Loaded(code="unavailable", unavailable=error)
-        return to_starlette(auth.unauthorized(loaded))
+        return to_starlette(answer)
 
     app.add_middleware(lambda inner: asgi.SojournMiddleware(inner, auth).dispatch)
     app.exception_handlers.setdefault(NotSignedIn, not_signed_in)

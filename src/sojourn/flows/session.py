@@ -20,11 +20,11 @@ from sojourn.cookies import (
     write_session_cookie,
 )
 from sojourn.errors import ClaimsTooLarge, StoreUnavailable, TokenError
-from sojourn.events import Event, SessionRefreshed, SessionRefused, StoreFailed
+from sojourn.events import Event, SessionRefreshed
+from sojourn.flows.failures import session_refused, store_failed
 from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import refresh
 from sojourn.ports import Clock, UserStore
-from sojourn.refusals import explain
 from sojourn.strategies import Issued, JWTStrategy
 
 __all__ = ["Carried", "Loaded", "SessionFlow"]
@@ -226,7 +226,7 @@ class SessionFlow(Generic[ClaimsT]):
         try:
             user = await self._users.get(session.user_id) if self._users is not None else None
         except StoreUnavailable as error:
-            await self._emit(StoreFailed(at=self._clock(), store=error.store, detail=error.detail))
+            await self._emit(store_failed(error, at=self._clock()))
             return self._unextended(session, error)
         if user is not None and user.disabled_at is not None:
             return await self._refuse("ended", "the user is disabled", cookie_header, client)
@@ -250,8 +250,9 @@ class SessionFlow(Generic[ClaimsT]):
     async def _callback_failed(self, name: str, error: Exception) -> StoreUnavailable:
         # What the application raised is for its own log; a browser learns only that we cannot tell right now.
         detail = f"the {name} callback failed with {type(error).__name__}"
-        await self._emit(StoreFailed(at=self._clock(), store=f"callbacks.{name}", detail=detail))
-        return StoreUnavailable(f"callbacks.{name}", detail)
+        unavailable = StoreUnavailable(f"callbacks.{name}", detail)
+        await self._emit(store_failed(unavailable, at=self._clock()))
+        return unavailable
 
     def _unextended(self, session: Session[ClaimsT], error: StoreUnavailable) -> Loaded[ClaimsT]:
         if self._clock() < session.expires_at:
@@ -274,9 +275,5 @@ class SessionFlow(Generic[ClaimsT]):
     async def _refuse(self, step: str, detail: str, cookie_header: str, client: str | None) -> Loaded[ClaimsT]:
         code = TokenError(step).code
         if step != "missing":
-            text = explain(step)
-            cause = f"{text.cause} ({detail})" if detail else text.cause
-            await self._emit(
-                SessionRefused(at=self._clock(), step=step, code=code, cause=cause, fix=text.fix, client=client)
-            )
+            await self._emit(session_refused(step, detail, at=self._clock(), client=client))
         return Loaded(code=code, step=step, cookies=() if step in _KEPT else self.cleared(cookie_header))

@@ -39,7 +39,6 @@ class Visit:
     set_cookies: tuple[Cookie, ...]
 
 
-
 async def read_visit(
     request: Request,
     *,
