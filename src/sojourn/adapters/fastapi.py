@@ -30,6 +30,7 @@ class _SessionDependency(SecurityBase, Generic[ClaimsT]):
 
     def __init__(self, auth: Auth[ClaimsT]) -> None:
         self.auth = auth
+        self._hash = hash((type(self), id(auth)))  # asked for several times a request
         self.scheme_name = "Sojourn session"
         config = auth.config
         names = cookie_names(config.compat, secure=config.base.secure, share_with=config.cookie_domain)
@@ -39,7 +40,7 @@ class _SessionDependency(SecurityBase, Generic[ClaimsT]):
         return type(other) is type(self) and isinstance(other, _SessionDependency) and other.auth is self.auth
 
     def __hash__(self) -> int:
-        return hash((type(self), id(self.auth)))
+        return self._hash
 
 
 class SignedIn(_SessionDependency[ClaimsT]):
