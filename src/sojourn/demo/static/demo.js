@@ -80,7 +80,7 @@ function take(answer, reason) {
   const reissued = before !== null && before.sid === claims.sid && before.jti !== claims.jti;
   const changed = new Set(reissued ? ORDER.filter((name) => before[name] !== claims[name]) : []);
   timeline.show(claims, policy, reissued);
-  phase = timeline.tick(serverNow());
+  if (before === null || reissued) phase = timeline.tick(serverNow());
   showPerson();
   showClaims(changed);
   if (before === null || before.sid !== claims.sid) {
