@@ -18,7 +18,7 @@ __all__ = ["ASSUMED_BYTES", "ENVELOPE", "LIFETIME_MARGIN", "ClaimsCodec", "check
 LIFETIME_MARGIN: Final = 3600
 """Seconds that `exp` may lie ahead beyond `max_age`: the drift between two servers' settings and clocks (TOK-17)."""
 
-ASSUMED_BYTES: Final = {"sub": 64, "name": 256, "email": 254, "picture": 1024, "sid": 64, "jti": 64}
+ASSUMED_BYTES: Final = {"sub": 64, "username": 64, "name": 256, "email": 254, "picture": 1024, "sid": 64, "jti": 64}
 """What `worst_case_size` takes the registered texts to need, since nothing bounds them: bytes, without quotes."""
 
 ENVELOPE: Final = 512
@@ -52,14 +52,14 @@ class ClaimsCodec(Generic[ClaimsT]):
         self._decode: Final = msgspec.json.Decoder(claims_type).decode
 
     def decode(self, payload: bytes) -> ClaimsT:
-        """The claims; raises `TokenError("claims")` for wrong types, duplicates, no `exp`, and what is not strict JSON."""
+        """The claims; raises `TokenError("claims")` for wrong types, duplicates, no `exp` and loose JSON."""
         return self.read(payload)[0]
 
     def read(self, payload: bytes) -> tuple[ClaimsT, int]:
         """The claims, and `nbf` (0 if the payload has none), which is no field of theirs."""
         try:
             claims = self._decode(payload)
-            # Byte for byte what we would write means: nothing twice, nothing unknown. Whatever differs is looked at again.
+            # Byte for byte what we would write: nothing twice, nothing unknown. Whatever differs is looked at again.
             not_before = 0 if _ENCODER.encode(claims) == payload else _judge(payload)
         except _BAD as error:
             raise TokenError("claims", str(error)[:200]) from None
@@ -84,7 +84,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         return _ENCODER.encode(older | _RAW_MEMBERS.decode(payload))
 
     def from_mapping(self, members: Mapping[str, Any]) -> ClaimsT:
-        """Claims from field names or wire names; raises `ConfigError` for a name or type that does not fit."""
+        """Claims from field or wire names; raises `ConfigError` for a name or type that does not fit."""
         kind = self.claims_type.__name__
         strangers = [name for name in members if name not in self._wire]
         if strangers:
@@ -143,9 +143,9 @@ def for_user(claims_type: type[ClaimsT], user: User, profile: Profile | None = N
 def worst_case_size(claims_type: type[Claims]) -> int | None:
     """The most characters of cookie that a session of these claims can take, or None if its types do not say.
 
-    Registered texts count as `ASSUMED_BYTES`. Of the application's own fields, numbers, booleans, literals, enums, dates
-    and UUIDs are bounded by nature; texts, lists and mappings only by `msgspec.Meta(max_length=…)`, each character of a
-    text taken at its longest JSON escape, 6 bytes.
+    Registered texts count as `ASSUMED_BYTES`. Of the application's own fields, numbers, booleans, literals, enums,
+    dates and UUIDs are bounded by nature; texts, lists and mappings only by `msgspec.Meta(max_length=…)`, each
+    character of a text taken at its longest JSON escape, 6 bytes.
     """
     try:
         payload = _most_bytes(types.type_info(claims_type), ASSUMED_BYTES)

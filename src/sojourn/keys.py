@@ -6,6 +6,7 @@ The newest seals and signs, all of them open and verify. A kid is looked up in a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -146,29 +147,26 @@ class SigningKeys:
         return {"keys": [key.public_jwk() for key in self.keys]}
 
 
-def _refuse(seen: str, fix: str) -> ConfigError:
-    return ConfigError("signing_keys", seen, fix)
-
-
 def _parse(text: str | bytes) -> tuple[RSAKey | ECKey | OKPKey, dict[str, Any]]:
     """The key, and what its JWK states beside it (nothing for a PEM)."""
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
     data = text.encode() if isinstance(text, str) else text
     kinds: dict[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-    stated: dict[str, Any] = {}
-    if data.lstrip().startswith(b"{"):
-        with _unreadable():
-            stated = msgspec.json.decode(data, type=dict[str, Any])
-        kind = kinds.get(str(stated.get("kty")))
-        if kind is None:
-            fix = "HS256 keys are derived from `secrets`; give an RSA, P-256 or Ed25519 key."
-            raise _refusal(f"kty {stated.get('kty')!r}", fix)
-        with _unreadable():
-            return kind.import_key(stated), stated
-    for kind in kinds.values():
-        with suppress(Exception):
-            return kind.import_key(data), stated
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weak keys, which `_family` refuses
+        if data.lstrip().startswith(b"{"):
+            with _unreadable():
+                stated = msgspec.json.decode(data, type=dict[str, Any])
+            kind = kinds.get(str(stated.get("kty")))
+            if kind is None:
+                fix = "HS256 keys are derived from `secrets`; give an RSA, P-256 or Ed25519 key."
+                raise _refusal(f"kty {stated.get('kty')!r}", fix)
+            with _unreadable():
+                return kind.import_key(stated), stated
+        for kind in kinds.values():
+            with suppress(Exception):
+                return kind.import_key(data), {}
     raise _refusal("a text that is no key", "Give an unencrypted PEM or a JWK of an RSA, P-256 or Ed25519 key.")
 
 

@@ -32,7 +32,7 @@ _NO_KEY: Final = "no key of this server opens it: made with a secret this server
 
 
 class NextAuthV4:
-    """`dir` and A256GCM under a key derived from the secret (nextauth.md 3.1); `salt` is empty or a check cookie's name.
+    """`dir` and A256GCM under a derived key (nextauth.md 3.1); `salt` is empty or a check cookie's name.
 
     The format names no key, so every secret is tried, newest first.
     """

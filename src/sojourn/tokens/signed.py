@@ -68,7 +68,9 @@ class CompactJWS:
         if len(token) > LONGEST_TOKEN:
             raise TokenError("form", f"longer than {LONGEST_TOKEN} characters")
         signed, _, signature_text = token.rpartition(".")
-        header_text, _, payload_text = signed.partition(".")
+        header_text, dot, payload_text = signed.partition(".")
+        if not dot:
+            raise TokenError("form", "not 3 parts")
         key = self._known.get(header_text)
         candidates = (key,) if key is not None else self._candidates(token)
         try:
