@@ -109,7 +109,7 @@ def demo(
                 Credentials(),
                 OIDC(
                     id="development",
-                    name="the development provider",
+                    name="Development ID",
                     issuer=issuer,
                     client_id=_CLIENT_ID,
                     client_secret=client_secret,
@@ -117,6 +117,7 @@ def demo(
             ],
             database=url,
             session=SessionPolicy(
+                leeway="0s",  # one clock here: the page's bar and the server agree to the second
                 max_age=max_age, update_age=update_age, grace_period=grace_period, absolute_age=absolute_age
             ),
             claims=DemoClaims,

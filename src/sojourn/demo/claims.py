@@ -21,7 +21,7 @@ DEMO_EMAIL: Final = "ada@example.com"
 _LONGEST_NAME: Final = 60
 
 
-class DemoClaims(Claims, frozen=True, kw_only=True):
+class DemoClaims(Claims):
     """What the demo's session says beside the registered claims; `is_sponsor` travels as `isSponsor`."""
 
     username: Annotated[str, Meta(max_length=64)] | None = None
