@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sojourn.events import Event, SignInFailed
 from sojourn.providers import OIDC, Credentials
 from tests.support import SESSION, Browser, body_of, check_password, header_of, make_auth, set_cookies_of
 
@@ -155,6 +156,17 @@ async def test_verify_says_who_in_headers_or_401() -> None:
     assert header_of(answer, "x-auth-user-id") == "ada"
     assert header_of(answer, "x-auth-email") == "ada@example.com"
     assert header_of(answer, "x-auth-session-id") == browser.auth.verify(browser.jar[SESSION]).sid
+
+
+@pytest.mark.parametrize(
+    ("compat", "where"), [("nextauth-v4", "error?error=Signin"), ("authjs-v5", "error?error=Configuration")]
+)
+async def test_an_unknown_provider_is_named_in_the_event_and_nobody_is_sent_anywhere(compat: str, where: str) -> None:
+    events: list[Event] = []
+    browser = Browser(make_auth(compat=compat, events=events))
+    answer = await browser.send("POST", "/signin/nowhere", form={"csrfToken": await browser.csrf()})
+    assert header_of(answer, "location") == f"http://127.0.0.1:8000/api/auth/{where}"
+    assert [event.step for event in events if isinstance(event, SignInFailed)] == ["provider_unknown"]
 
 
 async def test_log_takes_nothing_and_answers_ok() -> None:

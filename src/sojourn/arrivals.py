@@ -84,8 +84,10 @@ class Arrivals(Generic[ClaimsT]):
     async def start(self, request: Request, provider: Provider | None) -> Response:
         """`POST /signin/:id`: on to the provider (nextauth.md 1.2.5)."""
         visit = await self._read_visit(request)
-        if visit.csrf_refusal is not None or provider is None:
+        if visit.csrf_refusal is not None:
             return answer(self._dialect, visit, self._dialect.csrf_failure(self._base, "signin"))
+        if provider is None:
+            return await self._refused(visit, "", SignInRefused("Signin", "provider_unknown"))
         if isinstance(provider, CredentialsProvider):
             return answer(self._dialect, visit, Outcome(location=f"{self._base}/signin"))
         try:

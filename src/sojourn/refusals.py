@@ -145,6 +145,10 @@ _REQUEST: Final = {
 }
 
 _SIGN_IN: Final = {
+    "provider_unknown": Explanation(
+        "The sign-in was for a provider that is not configured.",
+        "Use an id that `GET /api/auth/providers` lists.",
+    ),
     "credentials": Explanation(
         "The user is unknown or the password is wrong.", "Check both; `sojourn users add` makes a user."
     ),
