@@ -18,7 +18,7 @@ from sojourn.keys import MOST_KEYS, Keyring, SigningKey, SigningKeys
 RSA = RSAKey.generate_key(2048)
 EC = ECKey.generate_key("P-256")
 ED = OKPKey.generate_key("Ed25519")
-FAMILIES = {"RS256": RSA, "ES256": EC, "Ed25519": ED}
+FAMILIES: dict[str, RSAKey | ECKey | OKPKey] = {"RS256": RSA, "ES256": EC, "Ed25519": ED}
 
 
 def text_of(key: RSAKey | ECKey | OKPKey, **more: Any) -> str:
