@@ -77,9 +77,7 @@ class Screens:
 
     def unavailable(self, request: Request, error: StoreUnavailable) -> Response:
         """503 that signs nobody out: a page for people on their way in or out, a problem document for programs."""
-        if request.method == "GET" and "text/html" not in request.headers.get("accept", ""):
-            return self.unavailable_problem(error)
-        if "application/json" in request.headers.get("accept", "") or "x-auth-return-redirect" in request.headers:
+        if "text/html" not in request.headers.get("accept", ""):  # which every browser names that shows a page
             return self.unavailable_problem(error)
         return self._error_page("Unavailable").adding(("Retry-After", str(error.retry_after)))
 
