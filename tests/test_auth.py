@@ -79,7 +79,9 @@ class Large(Claims):
     note: Annotated[str, msgspec.Meta(max_length=5000)] = ""
 
 
-@pytest.mark.parametrize(("claims", "warns"), [(Claims, False), (MyClaims, False), (Bounded, False), (Large, True), (Unbounded, True)])
+@pytest.mark.parametrize(
+    ("claims", "warns"), [(Claims, False), (MyClaims, False), (Bounded, False), (Large, True), (Unbounded, True)]
+)
 def test_the_worst_case_of_a_claim_set_is_judged_at_start(
     claims: type[Claims], warns: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

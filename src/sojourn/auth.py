@@ -106,9 +106,9 @@ class Auth(Generic[ClaimsT]):
 
     def _build(self, config: AuthConfig[ClaimsT], clock: Clock, transport: Transport | None) -> None:
         self.config = config
-        self.base_url = config.base.base
-        self.base_path = config.base.base_path
-        self.origin = config.base.origin
+        self.base_url: str = config.base.base
+        self.base_path: str = config.base.base_path
+        self.origin: str = config.base.origin
         self._clock = clock
         self._emit = emit = Dispatcher(config.on_event)
         self._strange_hosts: set[str] = set()

@@ -20,7 +20,7 @@ from sojourn.providers import Provider
 
 __all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind", "warn_of_size"]
 
-logger = logging.getLogger("sojourn")
+logger: logging.Logger = logging.getLogger("sojourn")
 
 Compat = Literal["nextauth-v4", "authjs-v5"]
 TokenKind = Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"]

@@ -27,7 +27,7 @@ __all__ = [
     "UserCreated",
 ]
 
-logger = logging.getLogger("sojourn")
+logger: logging.Logger = logging.getLogger("sojourn")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

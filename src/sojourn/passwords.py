@@ -28,7 +28,7 @@ __all__ = ["OWASP", "RFC_9106", "Argon2Profile", "PasswordHasher", "check_passwo
 
 ResultT = TypeVar("ResultT")
 
-logger = logging.getLogger("sojourn")
+logger: logging.Logger = logging.getLogger("sojourn")
 
 _MAX_BYTES: Final = 4096
 _SALT_BYTES: Final = 16

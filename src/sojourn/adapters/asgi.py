@@ -35,7 +35,7 @@ _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.star
 # What a cache between us and the browser may act on instead of Cache-Control (RFC 9213 and its forerunners).
 _CACHING: Final = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires"})
 
-logger = logging.getLogger("sojourn")
+logger: logging.Logger = logging.getLogger("sojourn")
 
 
 class RawHeaders(Mapping[str, str]):
@@ -77,7 +77,7 @@ class LazySession(Generic[ClaimsT]):
     __slots__ = ("_waiting", "auth", "loaded")
 
     def __init__(self, auth: Auth[ClaimsT]) -> None:
-        self.auth = auth
+        self.auth: Auth[ClaimsT] = auth
         self.loaded: Loaded[ClaimsT] | None = None
         self._waiting: list[anyio.Event] | None = None
 

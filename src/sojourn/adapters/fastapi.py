@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from fastapi import FastAPI
 from fastapi.openapi.models import APIKey, APIKeyIn
+from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
@@ -34,7 +35,7 @@ class _SessionDependency(SecurityBase, Generic[ClaimsT]):
         self.scheme_name = "Sojourn session"
         config = auth.config
         names = cookie_names(config.compat, secure=config.base.secure, share_with=config.cookie_domain)
-        self.model = APIKey.model_validate({"in": APIKeyIn.cookie, "name": names.session})
+        self.model: SecurityBaseModel = APIKey.model_validate({"in": APIKeyIn.cookie, "name": names.session})
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and isinstance(other, _SessionDependency) and other.auth is self.auth

@@ -11,7 +11,9 @@ from sojourn.errors import ClaimsTooLarge, ConfigError, SojournError
 
 __all__ = ["app", "run"]
 
-app = App(name="sojourn", help="Session management for Python web applications, compatible with NextAuth on the wire.")
+app: App = App(
+    name="sojourn", help="Session management for Python web applications, compatible with NextAuth on the wire."
+)
 app.command("sojourn.cli.serving:serve")
 app.command("sojourn.cli.serving:demo")
 app.command("sojourn.cli.users:app", name="users", help="People in the users table.")

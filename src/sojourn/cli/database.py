@@ -12,7 +12,7 @@ from sojourn.stores import open_database
 
 __all__ = ["app"]
 
-app = App(name="db")
+app: App = App(name="db")
 
 
 @app.command

@@ -11,7 +11,7 @@ from sojourn.cli.output import AsJSON, not_yet, tell
 
 __all__ = ["app"]
 
-app = App(name="keys")
+app: App = App(name="keys")
 _BY_HAND = "Put the new secret first in `secrets` and keep the old one until `max_age` and `grace_period` have passed."
 
 

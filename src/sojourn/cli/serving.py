@@ -118,7 +118,10 @@ def demo(
             database=url,
             session=SessionPolicy(
                 leeway="0s",  # one clock here: the page's bar and the server agree to the second
-                max_age=max_age, update_age=update_age, grace_period=grace_period, absolute_age=absolute_age
+                max_age=max_age,
+                update_age=update_age,
+                grace_period=grace_period,
+                absolute_age=absolute_age,
             ),
             claims=DemoClaims,
             callbacks=Callbacks(claims=fill_claims),

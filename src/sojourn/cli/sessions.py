@@ -8,7 +8,7 @@ from sojourn.cli.output import AsJSON, not_yet
 
 __all__ = ["app"]
 
-app = App(name="sessions")
+app: App = App(name="sessions")
 
 
 @app.command(name="list")

@@ -26,7 +26,7 @@ Compat = Annotated[Literal["nextauth-v4", "authjs-v5"], Parameter(help="Whose to
 CookieName = Annotated[str | None, Parameter(help="v5: the session cookie's name; v4: a check cookie's name.")]
 At = Annotated[int | None, Parameter(help="Judge at this moment, in epoch seconds; now without it.")]
 
-app = App(name="token")
+app: App = App(name="token")
 
 
 @app.command(name="open")

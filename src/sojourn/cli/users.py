@@ -22,7 +22,7 @@ __all__ = ["add_user", "app"]
 _LONGEST_PASSWORD = 1024  # bytes
 _SHORTEST_PASSWORD = 8  # characters (NIST SP 800-63B 3.1.1)
 
-app = App(name="users")
+app: App = App(name="users")
 
 
 @app.command

@@ -82,7 +82,7 @@ class DevelopmentProvider:
         self._requests: ShortLived[Authorization] = ShortLived(_REQUEST_LIFE, clock)
         self._codes: ShortLived[Grant] = ShortLived(_CODE_LIFE, clock)
         self._tokens: ShortLived[Grant] = ShortLived(_TOKEN_LIFE, clock)
-        self.app = Starlette(
+        self.app: Starlette = Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self._discovery),
                 Route("/authorize", self._authorize, methods=["GET"]),

@@ -34,7 +34,7 @@ class Revoker:
         self._emit = emit
         self._longest = lifetimes.max_age + lifetimes.grace_period + lifetimes.leeway + _MARGIN
         self._position = 0
-        self.caught_up = False
+        self.caught_up: bool = False
 
     async def catch_up(self) -> None:
         """Take over what the log holds since the last time; raises `StoreUnavailable`."""

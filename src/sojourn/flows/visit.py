@@ -16,7 +16,7 @@ from sojourn.policy import csrf, redirects
 
 __all__ = ["Visit", "read_visit"]
 
-logger = logging.getLogger("sojourn")
+logger: logging.Logger = logging.getLogger("sojourn")
 
 _LONGEST_COOKIE_VALUE: Final = 3900
 """Characters, percent-encoded: beyond 4096 with its name a browser drops a cookie without a word (RFC 6265bis 5.6)."""

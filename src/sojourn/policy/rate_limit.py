@@ -1,7 +1,7 @@
 """GCRA: how often is too often. Arithmetic only; who keeps the number is somebody else's concern.
 
-One number per key says when the key will have recovered fully (the theoretical arrival time, ITU-T I.371). Each attempt moves
-it by `period / count`; an attempt that would move it more than one period ahead is denied.
+One number per key says when the key will have recovered fully (the theoretical arrival time, ITU-T I.371). Each attempt
+moves it by `period / count`; an attempt that would move it more than one period ahead is denied.
 """
 
 from __future__ import annotations

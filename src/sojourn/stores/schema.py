@@ -17,9 +17,9 @@ __all__ = ["SCHEMA_VERSION", "SQLITE_CREATE", "accounts", "metadata", "revocatio
 
 SCHEMA_VERSION: Final = 1
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
 
-users = Table(
+users: Table = Table(
     "users",
     metadata,
     Column("id", Text, primary_key=True),
@@ -34,7 +34,7 @@ users = Table(
     Column("password_hash", Text),
 )
 
-accounts = Table(
+accounts: Table = Table(
     "accounts",
     metadata,
     Column("provider", Text, primary_key=True),
@@ -45,7 +45,7 @@ accounts = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-spent = Table(
+spent: Table = Table(
     "spent",
     metadata,
     Column("key", Text, primary_key=True),
@@ -53,7 +53,7 @@ spent = Table(
 )
 
 # A position is never given out twice, not even after the newest entries were forgotten: readers go on from theirs.
-revocations = Table(
+revocations: Table = Table(
     "revocations",
     metadata,
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
@@ -65,7 +65,7 @@ revocations = Table(
 )
 
 # A table and not PRAGMA user_version: the file may be the application's own, which may use that number itself.
-schema_version = Table("sojourn_schema", metadata, Column("version", Integer, primary_key=True))
+schema_version: Table = Table("sojourn_schema", metadata, Column("version", Integer, primary_key=True))
 
 _SQLITE: Final = sqlite_dialect(paramstyle="named")
 

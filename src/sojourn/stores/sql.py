@@ -105,11 +105,11 @@ class SQLiteDatabase:
 
     def __init__(self, path: str, *, clock: Clock = system_clock, busy_timeout: float = 2.0) -> None:
         self._path = Path(path).absolute()
-        self.writer = SQLiteThread(self._path, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
-        self.reader = SQLiteThread(self._path, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
-        self.users = SQLiteUserStore(self)
-        self.once = SQLiteOnceStore(self, clock)
-        self.revocations = SQLiteRevocationLog(self, clock)
+        self.writer: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
+        self.reader: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
+        self.users: SQLiteUserStore = SQLiteUserStore(self)
+        self.once: SQLiteOnceStore = SQLiteOnceStore(self, clock)
+        self.revocations: SQLiteRevocationLog = SQLiteRevocationLog(self, clock)
 
     async def connect(self) -> None:
         """Open the file and make its tables.
