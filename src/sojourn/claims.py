@@ -28,7 +28,7 @@ _JUDGED_BY_US: Final = frozenset({"nbf"})
 _BAD: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Any])
 _RAW_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ENCODER: Final = msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class ClaimsCodec(Generic[ClaimsT]):
@@ -60,7 +60,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         try:
             claims = self._decode(payload)
             # Byte for byte what we would write: nothing twice, nothing unknown. Whatever differs is looked at again.
-            not_before = 0 if _ENCODER.encode(claims) == payload else _judge(payload)
+            not_before = 0 if _encode(claims) == payload else _judge(payload)
         except _BAD as error:
             raise TokenError("claims", str(error)[:200]) from None
         if claims.exp <= 0:
@@ -73,7 +73,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         Raises `TokenError("claims")` for a text with half a surrogate pair, which no JSON in UTF-8 can say.
         """
         try:
-            payload = _ENCODER.encode(claims)
+            payload = _encode(claims)
         except UnicodeEncodeError:
             raise TokenError("claims", "a text that is not Unicode") from None
         if unknown is None:
@@ -81,7 +81,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         older = _RAW_MEMBERS.decode(unknown)
         if older.keys() <= self._wire.keys():
             return payload
-        return _ENCODER.encode(older | _RAW_MEMBERS.decode(payload))
+        return _encode(older | _RAW_MEMBERS.decode(payload))
 
     def from_mapping(self, members: Mapping[str, Any]) -> ClaimsT:
         """Claims from field or wire names; raises `ConfigError` for a name or type that does not fit."""
@@ -166,7 +166,7 @@ def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = MappingProxyType(
             return 40
         case types.EnumType() | types.LiteralType():
             values = kind.values if isinstance(kind, types.LiteralType) else [member.value for member in kind.cls]
-            return max(len(_ENCODER.encode(value)) for value in values)
+            return max(len(_encode(value)) for value in values)
         case types.StrType(max_length=int(longest)):
             return 2 + 6 * longest
         case types.BytesType(max_length=int(longest)):

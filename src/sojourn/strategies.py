@@ -94,14 +94,15 @@ class JWTStrategy(Generic[ClaimsT]):
         """
         now = self._clock()
         random = os.urandom(48)
-        if sid is None:
-            sid = random[32:].hex()
+        new_sid = random[32:].hex() if sid is None else sid
+        if self._is_ended(new_sid, claims.sub, now):
             # Cut-offs are whole seconds: who signs in again within that second would be cut off too.
-            if self._is_ended(sid, claims.sub, now):
-                now += 1
-        if self._is_ended(sid, claims.sub, now):
-            raise TokenError("ended")
-        return self._make(claims, sid, now if auth_time is None else auth_time, now, now + self._max_age, random, None)
+            now += 1
+            if sid is not None or self._is_ended(new_sid, claims.sub, now):
+                raise TokenError("ended")
+        return self._make(
+            claims, new_sid, now if auth_time is None else auth_time, now, now + self._max_age, random, None
+        )
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
         """What `token` was refreshed into during the last ten seconds, unless that session ended meanwhile."""

@@ -7,8 +7,6 @@ character. Each would give a token a second text, and whatever is keyed by the t
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 __all__ = ["LAST", "decode", "decode_aligned", "encode"]
@@ -20,17 +18,16 @@ LAST: Final = (frozenset(_ALPHABET), frozenset[str](), frozenset("AQgw"), frozen
 
 _PADDING: Final = ("", "", "==", "=")
 
-decode_aligned: Callable[[str], bytes]
-"""The bytes of a text whose padding was added, and in which the caller has refused `+`, `/` and bad last characters.
-
-Raises `ValueError` for anything outside the alphabet.
-"""
-
 try:
     from pybase64 import b64decode as _fast_decode
     from pybase64 import b64encode_as_string as _fast_encode
 
-    decode_aligned = partial(_fast_decode, altchars=b"-_", validate=True)
+    def decode_aligned(text: str) -> bytes:
+        """The bytes of a text whose padding was added; the caller has refused `+`, `/` and bad last characters.
+
+        Raises `ValueError` for anything else outside the alphabet.
+        """
+        return _fast_decode(text, b"-_", True)  # by position: keywords cost as much as decoding
 
     def encode(data: bytes) -> str:
         """`data` as text, unpadded."""
@@ -38,10 +35,12 @@ try:
 
 except ImportError:
 
-    def _decode_aligned(text: str) -> bytes:
-        return binascii.a2b_base64(text.replace("-", "+").replace("_", "/"), strict_mode=True)
+    def decode_aligned(text: str) -> bytes:
+        """The bytes of a text whose padding was added; the caller has refused `+`, `/` and bad last characters.
 
-    decode_aligned = _decode_aligned
+        Raises `ValueError` for anything else outside the alphabet.
+        """
+        return binascii.a2b_base64(text.replace("-", "+").replace("_", "/"), strict_mode=True)
 
     def encode(data: bytes) -> str:
         """`data` as text, unpadded."""

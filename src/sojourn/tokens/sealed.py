@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -28,6 +29,7 @@ _MEMBERS: Final = frozenset({"alg", "enc", "kid", "typ"})
 _PADDING: Final = ("", "", "==", "=")
 _IV: Final = 16  # characters of 12 bytes
 _AFTER_IV: Final = 24  # a dot, and a dot and the 22 characters of 16 bytes at the end
+_Decrypt = Callable[[bytes, bytes, bytes], bytes]
 _NO_KEY: Final = "no key of this server opens it: made with a secret this server never had, or altered"
 
 
@@ -47,27 +49,16 @@ class NextAuthV4:
         info = "NextAuth.js Generated Encryption Key" + (f" ({salt})" if salt else "")
         ciphers = [AESGCM(key) for key in keyring.derive(info=info, salt=salt)]
         self._encrypt = ciphers[0].encrypt
-        self._decrypt = ciphers[0].decrypt
-        self._older = tuple(cipher.decrypt for cipher in ciphers[1:])
+        self._decrypts = tuple(cipher.decrypt for cipher in ciphers)
 
     def open(self, token: str) -> bytes:
         """The payload; raises `TokenError`: "form", "header" or "key"."""
         if token.startswith(self._START):
-            aad = self._AAD
-            iv, sealed = _gcm_parts(token, self._FIRST)
-        else:
-            text = self._read_header(token)
-            aad = text.encode()
-            iv, sealed = _gcm_parts(token, len(text) + 2)
-        try:
-            return self._decrypt(iv, sealed, aad)
-        except InvalidTag:
-            for decrypt in self._older:
-                try:
-                    return decrypt(iv, sealed, aad)
-                except InvalidTag:
-                    continue
-        raise TokenError("key", _NO_KEY)
+            return _open_gcm(token, self._FIRST, self._AAD, self._decrypts)
+        text, header = _read_jwe_header(token)
+        if header.get("enc") != "A256GCM":
+            raise TokenError("header", "enc is not A256GCM")
+        return _open_gcm(token, len(text) + 2, text.encode(), self._decrypts)
 
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
         """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
@@ -80,12 +71,6 @@ class NextAuthV4:
             return f"{self._START}{text[:_IV]}.{text[_IV:-22]}.{text[-22:]}"
         text = encode(sealed[:-16])
         return f"{self._START}{text[:_IV]}.{text[_IV:]}.{encode(sealed[-16:])}"
-
-    def _read_header(self, token: str) -> str:
-        text, header = _read_jwe_header(token)
-        if header.get("enc") != "A256GCM":
-            raise TokenError("header", "enc is not A256GCM")
-        return text
 
 
 class AuthJSV5:
@@ -130,11 +115,8 @@ class AuthJSV5:
                 cipher = self._newest_gcm if kid is None else self._gcm.get(kid)
                 if cipher is None:
                     raise TokenError("key", "its kid names no key of this server")
-                iv, sealed = _gcm_parts(token, len(text) + 2)
-                try:
-                    return cipher.decrypt(iv, sealed, text.encode())
-                except InvalidTag:
-                    raise TokenError("key" if kid is None else "signature", _NO_KEY) from None
+                step = "key" if kid is None else "signature"
+                return _open_gcm(token, len(text) + 2, text.encode(), (cipher.decrypt,), step)
             case _:
                 raise TokenError("header", "enc is neither A256CBC-HS512 nor A256GCM")
 
@@ -157,8 +139,8 @@ def _read_jwe_header(token: str) -> tuple[str, dict[str, str]]:
     return text, header
 
 
-def _gcm_parts(token: str, first: int) -> tuple[bytes, bytes]:
-    """The iv, and the ciphertext with its tag (RFC 7518 5.3), of a token whose iv begins at `first`."""
+def _open_gcm(token: str, first: int, aad: bytes, decrypts: tuple[_Decrypt, ...], step: str = "key") -> bytes:
+    """The payload of a `dir` token with A256GCM (RFC 7518 5.3) whose iv begins at `first`; every key is tried."""
     middle = first + _IV
     size = len(token) - middle - _AFTER_IV
     rest = size & 3
@@ -176,12 +158,18 @@ def _gcm_parts(token: str, first: int) -> tuple[bytes, bytes]:
         # The iv fills whole groups of four characters: one call decodes it with the ciphertext, and with a full last
         # group of that, the tag too.
         if rest == 0:
-            opened = decode_aligned(f"{token[first:middle]}{token[middle + 1 : -23]}{token[-22:]}==")
-            return opened[:12], opened[12:]
-        opened = decode_aligned(token[first:middle] + token[middle + 1 : -23] + _PADDING[rest])
-        return opened[:12], opened[12:] + decode_aligned(token[-22:] + "==")
+            sealed = decode_aligned(f"{token[first:middle]}{token[middle + 1 : -23]}{token[-22:]}==")
+        else:
+            sealed = decode_aligned(token[first:middle] + token[middle + 1 : -23] + _PADDING[rest])
+            sealed += decode_aligned(token[-22:] + "==")
     except ValueError:
         raise TokenError("form", "iv, ciphertext or tag is not base64url") from None
+    for decrypt in decrypts:
+        try:
+            return decrypt(sealed[:12], sealed[12:], aad)
+        except InvalidTag:
+            continue
+    raise TokenError(step, _NO_KEY)
 
 
 def _open_cbc(token: str, header: str, key: bytes, step: str) -> bytes:
