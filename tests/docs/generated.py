@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+import msgspec
 
 import sojourn
 from sojourn import configfile, events, passwords, providers, refusals, testing
@@ -85,7 +86,7 @@ def _events() -> str:
         kind = getattr(events, name)
         if not (inspect.isclass(kind) and issubclass(kind, Event)) or kind is Event:
             continue
-        fields = ", ".join(f"`{field.name}`" for field in dataclasses.fields(kind))
+        fields = ", ".join(f"`{field.name}`" for field in msgspec.structs.fields(kind))
         level = logging.getLevelName(kind.level).lower()
         rows.append((f"`{kind.name}`", f"`{name}`", level, _first_sentence(kind), fields))
     return _table("Name", "Class", "Level", "What happened", "Fields", rows=rows)
