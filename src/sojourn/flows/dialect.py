@@ -103,7 +103,9 @@ class NextAuthV4:
         return True
 
     def unsupported(self, method: str) -> Response:
-        text = f"Error: This action with HTTP {method} is not supported by NextAuth.js"
+        # A made-up method is no text to repeat.
+        shown = method if method.isascii() and method.isalpha() else "?"
+        text = f"Error: This action with HTTP {shown} is not supported by NextAuth.js"
         return Response(status=400, headers=(("Content-Type", "text/plain; charset=utf-8"),), body=text.encode())
 
     def provider_type(self, kind: str) -> str:

@@ -1,0 +1,450 @@
+"""Any request to any endpoint, signed in or not: a refusal or an answer, never an error, a stranger's session, an open
+redirect, a cookie twice, a secret, or much time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from sojourn import Auth, Profile
+from sojourn.adapters.asgi import SojournMiddleware
+from sojourn.errors import TokenError
+from sojourn.events import Event
+from sojourn.http import Request, Response
+from sojourn.passwords import PasswordHasher, insecure_testing
+from sojourn.ports import TransportError, TransportRequest, TransportResponse
+from sojourn.providers import Credentials, OAuth
+from sojourn.testing import DrivenClock
+from tests.support import ORIGIN, SECRET, Browser, MyClaims, check_password, make_auth
+
+CLIENT_SECRET = "canary-client-secret"
+PASSWORD_OF_THE_DATABASE = "canary-database-password"
+PROVIDER = "http://127.0.0.1:1/authorize"
+MOST_SECONDS = 1.0
+
+
+class NoNetwork:
+    """A provider that is never there."""
+
+    async def send(self, request: TransportRequest) -> TransportResponse:
+        raise TransportError("nobody there")
+
+    async def aclose(self) -> None:
+        pass
+
+
+def authorize(form: Any) -> Profile | None:
+    """The application's own check, which chokes on some names with a secret in its words."""
+    if "!" in form.get("username", ""):
+        raise RuntimeError(f"postgres://app:{PASSWORD_OF_THE_DATABASE}@db")
+    return check_password(form)
+
+
+@dataclass
+class Site:
+    """One configured `Auth`, its loop, what it told, and a real session of Ada's with a real CSRF pair."""
+
+    auth: Auth[MyClaims]
+    runner: asyncio.Runner
+    events: list[Event]
+    jar: dict[str, str] = field(default_factory=dict)
+    csrf_token: str = ""
+
+    @property
+    def session_cookie(self) -> str:
+        return self.auth._names.session
+
+    @property
+    def token(self) -> str:
+        return self.jar[self.session_cookie]
+
+
+@cache
+def site_of(compat: str) -> Site:
+    events: list[Event] = []
+    github = OAuth(
+        id="gh",
+        authorize_url=PROVIDER,
+        token_url="http://127.0.0.1:1/token",
+        userinfo_url="http://127.0.0.1:1/user",
+        profile=lambda raw: Profile(id=raw["id"]),
+        client_id="c",
+        client_secret=CLIENT_SECRET,
+    )
+    auth = make_auth(
+        DrivenClock(),
+        events,
+        compat=compat,
+        database="memory:",
+        transport=NoNetwork(),
+        rate_limit=None,
+        providers=[Credentials(authorize=authorize), Credentials(id="table", name="Table"), github],
+    )
+    auth._endpoints._arrivals._hasher = PasswordHasher(insecure_testing)
+    site = Site(auth, asyncio.Runner(), events)
+
+    async def sign_in() -> None:
+        browser = Browser(auth)
+        headers = {"x-auth-return-redirect": "1"}
+        form = {"csrfToken": await browser.csrf(), "username": "ada", "password": "right"}
+        await browser.send("POST", "/callback/credentials", form=form, headers=headers)
+        await browser.send("POST", "/signin/gh", form={"csrfToken": form["csrfToken"]}, headers=headers)
+        site.jar, site.csrf_token = browser.jar, form["csrfToken"]
+
+    site.runner.run(sign_in())
+    return site
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loops() -> Iterator[None]:
+    yield
+    for compat in ("nextauth-v4", "authjs-v5"):
+        site_of(compat).runner.close()
+    site_of.cache_clear()
+
+
+NASTY = st.sampled_from(
+    [
+        "",
+        "true",
+        "ada",
+        "!",
+        "wrong",
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/x",
+        f"{ORIGIN}@evil.example",
+        f"{ORIGIN}.evil.example/",
+        f"{ORIGIN}/in?x=1",
+        "/in",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "\r\nSet-Cookie: evil=1",
+        "\x00",
+        "%00",
+        "%0d%0aX: y",
+        "\ud800",
+        "\udfff%",
+        "é\u2028",
+        "<script>alert(1)</script>",
+        '"><img src=x>',
+        "{{7*7}}",
+        "%",
+        "%zz",
+        "..%2f..",
+        "' OR 1=1 --",
+        "9" * 400,
+        "-1",
+        "NaN",
+        "[]",
+        "null",
+        "a@b@c",
+        "ada@example.com",
+        "x" * 5000,
+        "=" * 50,
+        ";" * 50,
+        "." * 300,
+        "eyJhbGciOiJub25lIn0..",
+        "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAA.AAAA.AAAA",
+        "127.0.0.1",
+        "[fe80::1%25eth0]",
+        "::ffff:127.0.0.1",
+    ]
+)
+TEXT = NASTY | st.text(st.characters(), max_size=40)
+NAMES = st.sampled_from(
+    [
+        "callbackUrl",
+        "csrfToken",
+        "json",
+        "redirect",
+        "username",
+        "password",
+        "email",
+        "error",
+        "methods",
+        "state",
+        "code",
+        "iss",
+        "data",
+        "login_hint",
+        "client_id",
+        "redirect_uri",
+        "page",
+        "provider",
+    ]
+)
+ACTIONS = st.sampled_from(
+    [
+        "session",
+        "csrf",
+        "providers",
+        "signin",
+        "signin/credentials",
+        "signin/table",
+        "signin/gh",
+        "callback/credentials",
+        "callback/table",
+        "callback/gh",
+        "signout",
+        "error",
+        "verify-request",
+        "_log",
+        "verify",
+        "jwks",
+        "pages.css",
+        "sessions",
+        "",
+    ]
+)
+METHODS = st.sampled_from(["GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "get"]) | TEXT
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "content-type": st.sampled_from(
+            ["application/x-www-form-urlencoded", "application/json", "application/json; charset=utf-16", "text/plain"]
+        )
+        | TEXT,
+        "origin": st.sampled_from([ORIGIN, "null", "https://evil.example"]) | TEXT,
+        "sec-fetch-site": st.sampled_from(["same-origin", "none", "cross-site"]) | TEXT,
+        "host": TEXT,
+        "x-forwarded-host": TEXT,
+        "x-forwarded-for": TEXT,
+        "forwarded": TEXT,
+        "x-forwarded-proto": TEXT,
+        "authorization": TEXT,
+        "accept": st.sampled_from(["text/html", "application/json"]) | TEXT,
+        "x-auth-return-redirect": TEXT,
+        "x-middleware-subrequest": TEXT,
+        "x-http-method-override": METHODS,
+    },
+)
+
+
+@st.composite
+def cookies(draw: st.DrawFn, site: Site, *, signed_in: bool) -> str:
+    """A Cookie header: the real pair often, Ada's session only if she is signed in, and whatever else."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in site.jar.items():
+        if (name != site.session_cookie and draw(st.booleans())) or (name == site.session_cookie and signed_in):
+            pairs.append((name, value))
+    stems = st.sampled_from([*site.jar, site.session_cookie, "sojourn.transaction", "__Host-x"])
+    names = st.builds(lambda stem, more: stem + more, stems, st.sampled_from(["", ".0", ".1", ".7", ".x", "-x"]) | TEXT)
+    values = TEXT | st.sampled_from([value for name, value in site.jar.items() if name != site.session_cookie])
+    pairs += draw(st.lists(st.tuples(names | TEXT, values), max_size=6))
+    if not signed_in:
+        edited = draw(st.none() | st.integers(0, len(site.token) - 1))
+        if edited is not None:
+            letter = "A" if site.token[edited] != "A" else "B"
+            pairs.append((site.session_cookie, site.token[:edited] + letter + site.token[edited + 1 :]))
+    # Of one name the first counts (RFC 6265bis 5.8.3); who is signed in must not depend on what a neighbour put before.
+    order = pairs if signed_in else draw(st.permutations(pairs))
+    return "; ".join(f"{name}={value}" for name, value in order)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, site: Site) -> bytes:
+    """A form or JSON with known names and mostly the right token; or any bytes."""
+    kind = draw(st.sampled_from(["form", "json", "bytes"]))
+    if kind == "bytes":
+        return draw(st.binary(max_size=200))
+    token = {"csrfToken": site.csrf_token} if draw(st.integers(0, 3)) else {}
+    if kind == "form":
+        fields = draw(st.dictionaries(NAMES | TEXT, TEXT, max_size=5)) | token
+        return urlencode(fields, errors="replace").encode()
+    return json.dumps(draw(st.dictionaries(NAMES | TEXT, JSON_VALUES, max_size=5)) | token).encode("utf-8", "replace")
+
+
+@st.composite
+def requests(draw: st.DrawFn, site: Site, *, signed_in: bool) -> Request:
+    path = "/api/auth/" + draw(ACTIONS) + draw(st.just("") | TEXT.map(lambda text: "/" + text) | TEXT)
+    fields = draw(st.lists(st.tuples(NAMES | TEXT, TEXT), max_size=5))
+    query = draw(st.just(urlencode(fields, errors="replace")) | TEXT)
+    headers = draw(HEADERS) | {"cookie": draw(cookies(site, signed_in=signed_in))}
+    body = draw(bodies(site))
+    if "content-type" not in headers and draw(st.booleans()):
+        headers["content-type"] = "application/json" if body.startswith(b"{") else "application/x-www-form-urlencoded"
+    return Request(
+        method=draw(METHODS), path=path, query=query, headers=headers, body=body, client=draw(st.none() | TEXT)
+    )
+
+
+class Kept(logging.Handler):
+    """The log as an operator reads it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+def ask(site: Site, request: Request) -> tuple[Response, str]:
+    """The answer, and everything that was logged or told on the way; at most a second of this process's time."""
+    note(f"{request.method!r} {request.path!r} ?{request.query!r}\n{dict(request.headers)!r}\n{request.body!r}")
+    kept, logger = Kept(), logging.getLogger("sojourn")
+    site.events.clear()
+    logger.addHandler(kept)
+    begun = time.process_time()
+    try:
+        response = site.runner.run(site.auth.handle(request))
+    finally:
+        logger.removeHandler(kept)
+    assert time.process_time() - begun < MOST_SECONDS
+    return response, "\n".join([*kept.lines, *map(repr, site.events)])
+
+
+def cookies_of(response: Response) -> dict[str, str]:
+    """Name to value of every Set-Cookie that is no deletion; a name twice fails."""
+    texts = [value for name, value in response.headers if name.lower() == "set-cookie"]
+    names = [text.partition("=")[0] for text in texts]
+    assert len(set(names)) == len(names)
+    assert all(len(text.partition(";")[0]) <= 4096 for text in texts)
+    return {
+        name: text.partition("=")[2].partition(";")[0]
+        for name, text in zip(names, texts, strict=True)
+        if "Max-Age=0" not in text
+    }
+
+
+def shows_a_failing_page(request: Request) -> bool:
+    """`GET /error?error=Configuration` shows the page with the page's status, as next-auth's does."""
+    asked = dict(reversed(parse_qsl(request.query, keep_blank_values=True))).get("error") or ""
+    known = ("configuration", "unavailable")
+    return request.path.startswith("/api/auth/error") and (
+        asked.lower() in known or request.path.rsplit("/", 1)[-1].lower() in known
+    )
+
+
+def judge(site: Site, request: Request, response: Response, told: str) -> dict[str, str]:
+    """What holds for every answer; gives the cookies that it sets."""
+    assert 200 <= response.status < 500 or shows_a_failing_page(request)
+    for name, value in response.headers:
+        assert not set(value) & set("\r\n\0"), name
+        value.encode("latin-1")
+    cookies = cookies_of(response)
+    caching = next(value for name, value in response.headers if name == "Cache-Control")
+    assert "no-store" in caching or (not cookies and request.path.startswith(("/api/auth/jwks", "/api/auth/pages.css")))
+    targets = [value for name, value in response.headers if name == "Location"]
+    if response.body.startswith(b'{"url"'):
+        targets.append(json.loads(response.body)["url"])
+    for target in targets:
+        ours = target == ORIGIN or target.startswith((f"{ORIGIN}/", f"{ORIGIN}?", f"{ORIGIN}#"))
+        starts = request.method == "POST" and request.path.startswith("/api/auth/signin/gh")
+        assert ours or (starts and target.startswith(f"{PROVIDER}?")), target
+    answered = response.body.decode() + "".join(
+        value for name, value in response.headers if name.lower() != "set-cookie"
+    )
+    for secret in (SECRET, CLIENT_SECRET, PASSWORD_OF_THE_DATABASE, site.token, site.csrf_token + "|"):
+        assert secret not in told
+        assert secret not in answered
+    assert site.csrf_token not in told
+    assert "Traceback" not in told + answered
+    assert "<script" not in answered.lower()
+    return cookies
+
+
+def session_in(site: Site, cookies: dict[str, str]) -> str:
+    """Who the session cookie of an answer belongs to."""
+    value = "".join(value for name, value in sorted(cookies.items()) if name.startswith(site.session_cookie))
+    return site.auth.verify(value).user_id
+
+
+COMPAT = st.sampled_from(["nextauth-v4", "authjs-v5"])
+
+
+@given(st.data(), COMPAT)
+def test_a_stranger_gets_answers_and_never_a_session(data: st.DataObject, compat: str) -> None:
+    site = site_of(compat)
+    request = data.draw(requests(site, signed_in=False))
+    response, told = ask(site, request)
+    cookies = judge(site, request, response, told)
+    assert not [name for name in cookies if name.startswith(site.session_cookie)]
+    if request.path == "/api/auth/session" and request.method == "GET":
+        assert response.body == site.auth._dialect.no_session
+    assert not (request.path == "/api/auth/verify" and response.status == 204)
+
+
+@given(st.data(), COMPAT)
+def test_somebody_signed_in_stays_that_person_whatever_they_send(data: st.DataObject, compat: str) -> None:
+    site = site_of(compat)
+    ada = site.auth.verify(site.token)
+    request = data.draw(requests(site, signed_in=True))
+    response, told = ask(site, request)
+    cookies = judge(site, request, response, told)
+    if any(name.startswith(site.session_cookie) for name in cookies):
+        assert session_in(site, cookies) == ada.user_id
+    try:
+        site.auth.verify(site.token)
+    except TokenError:
+        # Nothing but signing out ends a session here, and it takes the form of our own page.
+        assert (request.method, request.path.split("/")[3]) == ("POST", "signout")
+        site_of.cache_clear()
+
+
+@given(st.data())
+def test_the_adapter_writes_every_answer_to_the_wire(data: st.DataObject) -> None:
+    """As bytes in and bytes out: whatever a server hands over, what goes back is one well-formed answer."""
+    site = site_of("nextauth-v4")
+    request = data.draw(requests(site, signed_in=False))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def never(*_: Any) -> None:
+        raise AssertionError("a path under the base path reached the application")
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": request.method,
+        "path": request.path,
+        "query_string": request.query.encode("latin-1", "replace"),
+        "headers": [
+            (name.encode(), value.encode("latin-1", "replace")) for name, value in request.headers.items() if value
+        ],
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+    }
+    site.runner.run(SojournMiddleware(never, site.auth)(scope, receive, send))
+    start, *rest = sent
+    assert start["status"] < 500 or shows_a_failing_page(request)
+    assert len(rest) == 1
+    for name, value in start["headers"]:
+        assert name == name.lower()
+        assert not set(value) & set(b"\r\n\0")
+
+
+@given(st.text(st.characters(), max_size=60), st.sampled_from(["", "%s", "http://%s", "/%s", "//%s", "https://%s/x"]))
+def test_no_page_of_ours_links_or_leads_away(value: str, form: str) -> None:
+    site = site_of("nextauth-v4")
+    wanted = form.replace("%s", value)
+    for action in ("signin", "signout", "error"):
+        query = f"callbackUrl={quote(wanted, safe='', errors='replace')}"
+        request = Request(method="GET", path=f"/api/auth/{action}", query=query)
+        response, told = ask(site, request)
+        judge(site, request, response, told)
+        for part in response.body.decode().split('name="callbackUrl" value="')[1:]:
+            assert part.startswith(ORIGIN)
