@@ -185,11 +185,10 @@ def _refusal(seen: str, fix: str) -> ConfigError:
 def _family(key: RSAKey | ECKey | OKPKey) -> Family:
     """The one algorithm of this key (RFC 8725 3.1); refuses keys too weak to sign anything."""
     if key.key_type == "RSA":
-        numbers = cast("RSAPublicKey", key.public_key).public_numbers()
-        if numbers.n.bit_length() < 2048 or numbers.e < 3:
-            seen = f"an RSA key of {numbers.n.bit_length()} bits, e={numbers.e}"
-            raise _refusal(seen, "Make one of 2048 bits or more, e=65537.")
-        if _has_roca(numbers.n):
+        modulus = cast("RSAPublicKey", key.public_key).public_numbers().n  # of e < 3 there are no key objects
+        if modulus.bit_length() < 2048:
+            raise _refusal(f"an RSA key of {modulus.bit_length()} bits", "Make one of 2048 bits or more.")
+        if _has_roca(modulus):
             raise _refusal("an RSA key that can be factored (CVE-2017-15361)", "Make a new one in software.")
         return "RS256"
     curve = cast("ECKey | OKPKey", key).curve_name
