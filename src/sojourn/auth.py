@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Self
+
+import msgspec
 
 from sojourn import stores
 from sojourn.arrivals import Arrivals
@@ -236,6 +237,10 @@ class Auth(Generic[ClaimsT]):
         loaded = await self._sessions.load(request.headers.get("cookie", ""), request.client)
         return loaded if loaded.step != "missing" else await self._explained(request, loaded)
 
+    def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
+        """The session of a Cookie header when it is good as it is: no I/O, no await. `None`: ask `load`."""
+        return self._sessions.current(cookie_header) if self._revoker.caught_up else None
+
     def unauthorized(self, loaded: Loaded[Any]) -> Response:
         """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
         if loaded.unavailable is not None:
@@ -284,7 +289,7 @@ class Auth(Generic[ClaimsT]):
                 client=request.client,
             )
             await self._emit(event)
-        return dataclasses.replace(loaded, step="host", detail=str(mismatch))
+        return msgspec.structs.replace(loaded, step="host", detail=str(mismatch))
 
     async def _read_visit(self, request: Request) -> Visit:
         return await read_visit(

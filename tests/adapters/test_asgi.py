@@ -54,6 +54,9 @@ class RecordingAuth:
             raise self.failure
         return self.loaded
 
+    def current(self, cookie_header: str) -> Loaded[Claims] | None:
+        return None
+
     async def handle(self, request: Request) -> Response:
         self.handled.append(request)
         if self.failure is not None:

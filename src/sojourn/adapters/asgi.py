@@ -106,6 +106,8 @@ async def load_session(scope: Scope, auth: Auth[ClaimsT]) -> Loaded[ClaimsT]:
     if not isinstance(lazy, LazySession) or lazy.auth is not auth:
         seen = "a session was asked for, but this Auth is not mounted on the application"
         raise ConfigError("mount", seen, "Call mount(app, auth).")
+    if lazy.loaded is None:
+        lazy.loaded = auth.current(RawHeaders(scope["headers"]).get("cookie", ""))
     loaded: Loaded[ClaimsT] | None = lazy.loaded
     return loaded if loaded is not None else await lazy.load(scope)
 

@@ -34,8 +34,7 @@ __all__ = ["Carried", "Loaded", "SessionFlow"]
 _KEPT = frozenset({"missing", "key", "cookie_name", "not_yet_valid", "issued_in_future"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Generic[ClaimsT]):
+class Loaded(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     """The session of a request, or why there is none.
 
     `code` is the coarse code of a refusal, `step` the check that refused (for events and logs, not for the outside);
@@ -122,6 +121,19 @@ class SessionFlow(Generic[ClaimsT]):
             except TokenError:
                 continue
         return Carried(token="", step=error.step, detail=error.detail)
+
+    def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
+        """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`."""
+        token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
+        if token is None:
+            return None
+        try:
+            session = self._strategy.open(token)
+        except TokenError:
+            return None
+        if refresh.decide(session, self._lifetimes, self._clock()) is not refresh.KEEP:
+            return None
+        return Loaded(session=self._bound(session))
 
     async def load(self, cookie_header: str, client: str | None = None) -> Loaded[ClaimsT]:
         """The session that this Cookie header carries, extended if it is due."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sojourn.models import Lifetimes, Session
 
-__all__ = ["Decision", "Keep", "Refresh", "Reject", "decide"]
+__all__ = ["KEEP", "Decision", "Keep", "Refresh", "Reject", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Reject:
     step: str
 
 
+KEEP: Final = Keep()
 Decision = Keep | Refresh | Reject
 
 
@@ -47,4 +48,4 @@ def decide(session: Session[Any], lifetimes: Lifetimes, now: int) -> Decision:
     in_grace = now >= session.expires_at and lifetimes.grace_period > 0
     if due or in_grace:
         return Refresh(min(now + lifetimes.max_age, ends_at))
-    return Keep()
+    return KEEP
