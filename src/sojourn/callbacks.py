@@ -49,8 +49,7 @@ class ClaimsChange:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callbacks(Generic[ClaimsT]):
+class Callbacks(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     """The application's decisions; each may be plain or async, and each has a default.
 
     `sign_in(attempt)`: True lets in, False refuses with `AccessDenied`, a string sends the browser there (through the

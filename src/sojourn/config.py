@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, get_args
 
+import msgspec
+
 from sojourn.callbacks import Callbacks
 from sojourn.claims import worst_case_size
 from sojourn.durations import Duration, seconds, times_per
@@ -37,8 +39,7 @@ _PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPolicy:
+class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long a session lives and what carries it.
 
     `max_age`: a token's life; `update_age`: how old a token gets before a read extends it ("0s": at every read);
@@ -98,8 +99,7 @@ class SessionPolicy:
         return ages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How often, as `"10/5m"`. `sign_in`: failed password sign-ins, per account and per network, in this process."""
 
     sign_in: str | None = "10/5m"
@@ -109,8 +109,7 @@ class RateLimit:
         return None if self.sign_in is None else times_per(self.sign_in, "rate_limit.sign_in")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pages:
+class Pages(msgspec.Struct, frozen=True, kw_only=True):
     """The application's own pages in place of the built-in ones: paths of this origin, like `/login`."""
 
     sign_in: str | None = None
@@ -121,7 +120,7 @@ class Pages:
 
     def check(self) -> None:
         """Refuses anything but a path of this origin."""
-        for name in self.__slots__:
+        for name in self.__struct_fields__:
             page = getattr(self, name)
             if page is not None and not _PAGE.fullmatch(page):
                 raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')

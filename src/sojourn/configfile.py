@@ -6,7 +6,6 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -115,7 +114,7 @@ def _expect(settings: Mapping[str, Any], key: str, kind: type, words: str) -> No
 def _table(name: str, kind: type[Any], given: object, variables: Mapping[str, str]) -> Any:
     if not isinstance(given, dict):
         raise ConfigError(name, f"a {type(given).__name__}", f"Write a table: [{name}].")
-    known = {field.name for field in fields(kind)}
+    known = set(kind.__struct_fields__)
     hints = get_type_hints(kind)
     for key in given:
         if key not in known:

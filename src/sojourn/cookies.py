@@ -19,6 +19,8 @@ from email.utils import formatdate
 from typing import Final
 from urllib.parse import quote, unquote
 
+import msgspec
+
 from sojourn.errors import ClaimsTooLarge, ConfigError
 
 __all__ = [
@@ -102,8 +104,7 @@ class Cookie:
         return replace(self, value="", max_age=0, expires_at=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CookieNames:
+class CookieNames(msgspec.Struct, frozen=True, kw_only=True):
     """The full names, prefixes included. `transaction` is a stem: each sign-in adds `.` and its own id.
 
     `chunk_limit` counts characters of one chunk's value; `mistaken` are session names of the other family or prefix:

@@ -105,8 +105,7 @@ class Account:
     created_at: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     """A session's durations in seconds, converted once from `SessionPolicy`."""
 
     max_age: int

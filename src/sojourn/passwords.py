@@ -12,9 +12,9 @@ import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -36,8 +36,7 @@ _HASH_BYTES: Final = 32
 _PHC: Final = re.compile(r"\$argon2id\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,8}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argon2Profile:
+class Argon2Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What one hash costs: memory in KiB, passes over it, lanes."""
 
     memory: int

@@ -6,30 +6,28 @@ which says the same for every kind of damaged or forged token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 __all__ = ["COMMON_ERRORS", "CommonError", "Explanation", "PublicText", "explain", "public"]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """Why a step refused, and what to do about it; for those who run the application."""
 
     cause: str
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class PublicText:
+class PublicText(msgspec.Struct, frozen=True):
     """Title and detail of a problem document (RFC 9457)."""
 
     title: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommonError:
+class CommonError(msgspec.Struct, frozen=True):
     """An error that everybody meets one day: the code that the outside sees, the step that the log names."""
 
     code: str

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sojourn.errors import SignInRefused
 from sojourn.oauth import authorization, transaction

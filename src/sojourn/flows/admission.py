@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, assert_never
 
+import msgspec
+
 from sojourn.callbacks import Callbacks, ClaimsChange, SignInAttempt, call, unusable_claims
 from sojourn.claims import for_user
 from sojourn.cookies import Cookie
@@ -37,8 +39,7 @@ class Proof:
     claims: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted(Generic[ClaimsT]):
+class Admitted(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     """A started session and its cookies, or the `location` where the application's `sign_in` sends the browser."""
 
     session: Session[ClaimsT] | None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode
+
+import msgspec
 
 from sojourn.errors import SignInRefused
 from sojourn.http import Request, Response, json_response, redirect
@@ -40,8 +41,7 @@ _V5_TYPES = {
 _V5_SIGN_IN_PAGE = frozenset({"CredentialsSignin", "OAuthAccountNotLinked", "OAuthCallbackError", "RateLimited"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Where a flow sends the browser; `status` is what a client in JSON mode sees."""
 
     location: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from sojourn.oauth.answers import json_object
 from sojourn.oauth.steps import refuse
@@ -17,8 +18,7 @@ __all__ = ["Metadata", "configured", "keys_request", "read", "read_keys", "reque
 _MOST_KEYS: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's endpoints, all checked. `sends_issuer`: it promises `iss` in every answer (RFC 9207 3)."""
 
     issuer: str | None

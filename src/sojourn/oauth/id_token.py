@@ -6,8 +6,9 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from sojourn.oauth.answers import json_value, number, same
 from sojourn.oauth.steps import refuse
@@ -23,8 +24,7 @@ _SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _DIGESTS: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512, "dsa": hashlib.sha512}
 
 
-@dataclass(frozen=True, slots=True)
-class IDToken:
+class IDToken(msgspec.Struct, frozen=True):
     """An ID token of the right form and algorithm, nothing of it believed yet."""
 
     token: str

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from sojourn.errors import ConfigError
 from sojourn.pages import texts
@@ -50,8 +51,7 @@ STYLESHEET_HEADERS: Final[tuple[tuple[str, str], ...]] = (
 _REFERRER_POLICY: Final = "same-origin"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderView:
+class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     """One way to sign in; `type` is `oauth`, `oidc`, `email` or `credentials`."""
 
     id: str
@@ -61,8 +61,7 @@ class ProviderView:
     callback_url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInView:
+class SignInView(msgspec.Struct, frozen=True, kw_only=True):
     """The sign-in page. `callback_url` has passed the redirect rule.
 
     `error` is whatever the query said; `methods` are provider ids that an `OAuthAccountNotLinked` recommends, of which
@@ -79,8 +78,7 @@ class SignInView:
     methods: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignOutView:
+class SignOutView(msgspec.Struct, frozen=True, kw_only=True):
     """The sign-out page; `sign_out_url` takes the form, `site_url` is the way back without signing out."""
 
     sign_out_url: str
@@ -91,8 +89,7 @@ class SignOutView:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorView:
+class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
     """The error page; `code` is whatever the query said."""
 
     code: str | None
@@ -102,8 +99,7 @@ class ErrorView:
     site_url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyRequestView:
+class VerifyRequestView(msgspec.Struct, frozen=True, kw_only=True):
     """The page after a sign-in link was mailed."""
 
     stylesheet_url: str

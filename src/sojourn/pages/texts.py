@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 __all__ = ["ErrorText", "PageText", "error_page", "sign_in_error", "sign_out_error"]
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorText:
+class ErrorText(msgspec.Struct, frozen=True):
     """An error on the sign-in or sign-out page: what happened, and what to do."""
 
     what: str
     do: str
 
 
-@dataclass(frozen=True, slots=True)
-class PageText:
+class PageText(msgspec.Struct, frozen=True):
     """An error page. `action` labels the button to the sign-in page; without it the button leads to the site."""
 
     code: str

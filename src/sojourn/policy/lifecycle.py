@@ -5,8 +5,9 @@ Rows with a `verdict` are decisions of `validation.check` and `refresh.decide`; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 __all__ = ["STATES", "TABLE", "Transition", "Verdict", "mermaid"]
 
@@ -14,8 +15,7 @@ Verdict = Literal["keep", "refresh", "issued_in_future", "absolute_age", "expire
 """What the policy says of a session: two ways to go on, four steps that refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """In `state`, on `event`, if `guard` holds: do `effect`, be in `next_state`.
 
     `steps` are the boxes of the session flow chart that this row carries out, parted by `·`.

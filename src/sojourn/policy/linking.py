@@ -7,35 +7,32 @@ user proved it too. Otherwise whoever registers a foreign address anywhere would
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from sojourn.models import Account, Profile, User
 
 __all__ = ["Create", "Decision", "Link", "Refuse", "SignIn", "decide"]
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(msgspec.Struct, frozen=True):
     """The account is known and this is its owner."""
 
     user: User
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """Add the account to this user. `reason`: `signed_in` or `verified_email`."""
 
     user: User
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(msgspec.Struct, frozen=True):
     """Nobody yet: make the user and the account."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """No session. `step`: `account_of_other_user`, `email_taken` or `disabled`.
 
     `methods` are the ids of the providers by which the address's user can sign in, and link from there.

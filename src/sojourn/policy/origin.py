@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from sojourn.errors import ConfigError
 from sojourn.http import Request
@@ -36,8 +37,7 @@ _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:%-]+)*")
 _Address = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseURL:
+class BaseURL(msgspec.Struct, frozen=True, kw_only=True):
     """The declared public address; `origin` has no path, `base_path` no trailing slash, `host` no port."""
 
     origin: str
@@ -190,8 +190,7 @@ def network_of(address: str | None) -> str:
     return str(parsed) if isinstance(parsed, IPv4Address) else str(IPv6Network((parsed, 64), strict=False))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostMismatch:
+class HostMismatch(msgspec.Struct, frozen=True, kw_only=True):
     """A request for another host than the declared one; `setting` is the one key of the configuration to change."""
 
     header: str

@@ -7,13 +7,13 @@ moves it by `period / count`; an attempt that would move it more than one period
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 __all__ = ["Allow", "Deny", "Rate", "decide"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """`count` attempts in `period` seconds, in one burst or spread out."""
 
     count: int
@@ -25,15 +25,13 @@ class Rate:
         return self.period / self.count
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(msgspec.Struct, frozen=True):
     """Go on; keep `recovered_at` for the key."""
 
     recovered_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True):
     """Too many; the next attempt is allowed in `retry_after` whole seconds."""
 
     retry_after: int

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from sojourn.models import Lifetimes, Session
 
 __all__ = ["KEEP", "Decision", "Keep", "Refresh", "Reject", "decide"]
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     """The session is good as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(msgspec.Struct, frozen=True):
     """The session is to be extended up to `expires_at`."""
 
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True):
     """The session is over; `step` is "absolute_age" or "expired"."""
 
     step: str
