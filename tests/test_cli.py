@@ -244,6 +244,7 @@ def test_keys_new_prints_a_strong_secret_each_time(run: Run) -> None:
 )
 def test_what_a_later_version_brings_is_refused_by_name(run: Run, command: tuple[str, ...]) -> None:
     refused(run(*command), " ".join(command), "not in this version")
+    refused(run(*command, "--config", "x.toml", "7f3a"), " ".join(command), "not in this version")
     as_json = run(*command, "--json")
     assert as_json.code == 2
     assert json.loads(as_json.err)["error"]["key"] == " ".join(command)

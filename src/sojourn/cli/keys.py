@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 
 from cyclopts import App
 
-from sojourn.cli.output import AsJSON, not_yet, tell
+from sojourn.cli.output import AsJSON, Ignored, not_yet, tell
 
 __all__ = ["app"]
 
@@ -23,19 +23,19 @@ def new(*, as_json: AsJSON = False) -> None:
 
 
 @app.command
-def rotate(*, as_json: AsJSON = False) -> None:
+def rotate(*_: Ignored, as_json: AsJSON = False) -> None:
     """Take a new secret into use (not in this version)."""
     not_yet("keys rotate", _BY_HAND, as_json=as_json)
 
 
 @app.command
-def retire(*, as_json: AsJSON = False) -> None:
+def retire(*_: Ignored, as_json: AsJSON = False) -> None:
     """Drop a secret that nobody uses any more (not in this version)."""
     not_yet("keys retire", _BY_HAND, as_json=as_json)
 
 
 @app.command(name="list")
-def list_(*, as_json: AsJSON = False) -> None:
+def list_(*_: Ignored, as_json: AsJSON = False) -> None:
     """List the secrets in use (not in this version)."""
     not_yet(
         "keys list", "`sojourn doctor` says how many secrets there are and how strong the newest is.", as_json=as_json

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 from cyclopts import Parameter
 
-__all__ = ["AsJSON", "fail", "not_yet", "say", "tell"]
+__all__ = ["AsJSON", "Ignored", "fail", "not_yet", "say", "tell"]
 
 AsJSON = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+# What a command that is not here yet will take: its refusal must not hide behind one of an argument.
+Ignored = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from sojourn.cli.output import AsJSON, not_yet
+from sojourn.cli.output import AsJSON, Ignored, not_yet
 
 __all__ = ["app"]
 
@@ -12,7 +12,7 @@ app: App = App(name="sessions")
 
 
 @app.command(name="list")
-def list_(*, as_json: AsJSON = False) -> None:
+def list_(*_: Ignored, as_json: AsJSON = False) -> None:
     """List sessions (not in this version)."""
     not_yet(
         "sessions list",
@@ -22,7 +22,7 @@ def list_(*, as_json: AsJSON = False) -> None:
 
 
 @app.command
-def revoke(*, as_json: AsJSON = False) -> None:
+def revoke(*_: Ignored, as_json: AsJSON = False) -> None:
     """End sessions (not in this version)."""
     not_yet(
         "sessions revoke", "Signing out ends a session at once; a new first secret, alone, ends all.", as_json=as_json
