@@ -26,7 +26,7 @@ _LONGEST_SEEN: Final = 2048
 """Characters: longer tokens are opened every time, so that what is remembered stays under 8 MB."""
 
 _SAME_SUCCESSOR: Final = 10
-"""Seconds in which one old token is refreshed into one and the same new token."""
+"""Seconds in which one old token is refreshed into one and the same new token, or until that one is due itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ class JWTStrategy(Generic[ClaimsT]):
         )
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
-        """What `token` was refreshed into during the last ten seconds, unless that session ended meanwhile."""
+        """What `token` was refreshed into a moment ago, unless that session ended meanwhile."""
         made = self._successors.get(token)
         if made is None:
             return None
         session = made.session
-        fresh = 0 <= self._clock() - session.issued_at < _SAME_SUCCESSOR
+        fresh = 0 <= self._clock() - session.issued_at < self._same_successor
         ended = self._is_ended(session.sid, session.user_id, session.issued_at)
         return made if fresh and not ended else None
 

@@ -137,6 +137,18 @@ async def test_parallel_requests_agree_on_the_successor_even_while_the_callback_
     assert len({other.jar[SESSION] for other in others}) == 1
 
 
+async def test_with_short_lives_a_late_request_gets_a_successor_that_is_fresh_itself() -> None:
+    clock = DrivenClock()
+    policy = SessionPolicy(max_age="3s", update_age="1s", grace_period="10s", leeway="0s")
+    browser = Browser(make_auth(clock, session=policy))
+    await browser.sign_in()
+    old = browser.jar[SESSION]
+    for _ in range(4):
+        clock.advance("2s")
+        browser.jar[SESSION] = old
+        assert (await browser.load()).session.expires_at == clock() + 3
+
+
 async def test_the_claims_callback_sees_a_refresh_and_may_change_claims() -> None:
     clock = DrivenClock()
 
