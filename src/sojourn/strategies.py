@@ -59,6 +59,7 @@ class JWTStrategy(Generic[ClaimsT]):
         self._open_token = token_format.open
         self._read = codec.read
         self._lifetimes = lifetimes
+        self._same_successor = max(1, min(_SAME_SUCCESSOR, lifetimes.update_age))
         self._ended = ended
         self._is_ended = ended.is_ended
         self._clock = clock
