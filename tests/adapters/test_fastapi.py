@@ -115,6 +115,25 @@ def test_a_websocket_has_its_session() -> None:
         assert websocket.receive_text() == "1"
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:8001", "http://sub.127.0.0.1:8000"]
+)
+def test_a_websocket_that_another_site_opened_has_no_session(origin: str) -> None:
+    headers = {**cookie(), "origin": origin}
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        TestClient(app).websocket_connect("/ws", headers=headers),
+    ):
+        pass
+    assert closed.value.code == 1008
+
+
+def test_a_websocket_of_our_own_origin_has_its_session() -> None:
+    headers = {**cookie(), "origin": AUTH.origin}
+    with TestClient(app).websocket_connect("/ws", headers=headers) as websocket:
+        assert websocket.receive_text() == "1"
+
+
 def test_a_store_that_is_down_is_503_for_needed_and_for_possible_sessions() -> None:
     auth = DownAuth(
         secret="a secret of a store that is down all day long", base_url="http://localhost:3000", claims=StoryClaims

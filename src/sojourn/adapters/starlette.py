@@ -60,6 +60,8 @@ def mount(app: Starlette, auth: Auth[Any]) -> None:
 
 async def load_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Session[ClaimsT] | None:
     """The session of this request or WebSocket, `None` for nobody; `StoreUnavailable` when that cannot be told."""
+    if _opened_elsewhere(connection, auth):
+        return None
     loaded = await asgi.load_session(connection.scope, auth)
     if loaded.unavailable is not None:
         raise loaded.unavailable
@@ -71,6 +73,8 @@ async def require_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Se
 
     For nobody it raises `NotSignedIn`, on a WebSocket `WebSocketException` with code 1008 (1013 when a store is down).
     """
+    if _opened_elsewhere(connection, auth):
+        raise WebSocketException(status.WS_1008_POLICY_VIOLATION, "origin")
     loaded = await asgi.load_session(connection.scope, auth)
     if loaded.session is not None:
         return loaded.session
@@ -78,6 +82,13 @@ async def require_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Se
         code = status.WS_1008_POLICY_VIOLATION if loaded.unavailable is None else status.WS_1013_TRY_AGAIN_LATER
         raise WebSocketException(code, loaded.code)
     raise NotSignedIn(auth.unauthorized(loaded))
+
+
+def _opened_elsewhere(connection: HTTPConnection, auth: Auth[Any]) -> bool:
+    """Whether a page of another origin opened this WebSocket: no CORS holds it back, and the cookie comes along."""
+    if connection.scope["type"] != "websocket":
+        return False
+    return connection.headers.get("origin", auth.origin) != auth.origin
 
 
 def signed_in(
