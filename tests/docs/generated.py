@@ -8,8 +8,10 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
+from unittest.mock import patch
 
 import msgspec
 
@@ -97,13 +99,22 @@ def _first_sentence(value: Any) -> str:
     return re.sub(r"(?<=[a-z`\])])\. .*$", ".", text)
 
 
+def _what(value: Any) -> str:
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return _first_sentence(value)
+    if get_origin(value) is Literal:
+        return f"A type: one of {', '.join(f'`{choice}`' for choice in get_args(value))}."
+    return f"`{value!r}`" if type(value).__module__.startswith("sojourn.") else "A type for annotations."
+
+
 def _names(module: Any) -> str:
-    rows = [(f"`{name}`", _first_sentence(getattr(module, name))) for name in module.__all__]
+    rows = [(f"`{name}`", _what(getattr(module, name))) for name in module.__all__]
     return _table("Name", "What it is", rows=rows)
 
 
 def _commands() -> str:
-    manual: str = app.generate_docs(output_format="markdown", heading_level=1)
+    with patch.object(sys, "argv", ["sojourn"]):  # it would find `python -m` there
+        manual: str = app.generate_docs(output_format="markdown", heading_level=1)
     return manual[manual.index("## sojourn serve") :].rstrip()
 
 

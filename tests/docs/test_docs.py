@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shlex
 import subprocess
 import sys
@@ -93,6 +94,18 @@ def test_commands_exist(page: str, line: str) -> None:
             app.parse_args(rest, print_error=False, exit_on_error=False)
         elif words and words[0] == "./dev":
             assert words[1] in ("demo", "test", "lint", "docs", "bench", "setup", "lock"), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_of_the_repository_that_pages_name_exist(page: Path) -> None:
+    named = re.findall(r"`((?:tests|examples|src|benchmarks)/[\w./-]+)`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_site_leads_to_every_page() -> None:
+    navigation = (ROOT / "zensical.toml").read_text()
+    pages = [page.relative_to(ROOT / "docs") for page in PAGES[1:]]
+    assert [str(page) for page in pages if f'"{page}"' not in navigation] == []
 
 
 def test_the_readme_is_among_the_pages_that_run() -> None:
