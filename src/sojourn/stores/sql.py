@@ -7,73 +7,49 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
-from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
 from sojourn.errors import ConfigError, Conflict
 from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
-from sojourn.stores.schema import accounts, revocations, spent, sqlite_text, users
+from sojourn.stores import statements
+from sojourn.stores.schema import revocations, spent, sqlite_text
 from sojourn.stores.sqlite_thread import SQLiteThread, transaction
+from sojourn.stores.statements import BATCH, CHANGEABLE, REVOCATION_FIELDS, read_account, read_revocation, read_user
 
 __all__ = ["SQLiteDatabase"]
 
 ResultT = TypeVar("ResultT")
 
-# Few enough that no request pays for a long pause, more than one so that the rows cannot pile up.
-_BATCH: Final[ColumnElement[int]] = literal_column("32")
 _FROM_THE_FIRST: Final[ColumnElement[int]] = literal_column("0")
 
-_USER_FIELDS: Final = tuple(field.name for field in fields(User))
-_ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
-_REVOCATION_FIELDS: Final = tuple(field.name for field in fields(Revocation))
-_CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
-
-_user = [users.c[name] for name in _USER_FIELDS]
-_by_account = (accounts.c.provider == bindparam("provider"), accounts.c.provider_account_id == bindparam("account_id"))
-
-_GET: Final = sqlite_text(select(*_user).where(users.c.id == bindparam("user_id")))
-_GET_BY_EMAIL: Final = sqlite_text(select(*_user).where(users.c.email == bindparam("address")))
-_GET_BY_USERNAME: Final = sqlite_text(
-    select(*_user, users.c.password_hash).where(users.c.username == bindparam("name"))
-)
-_GET_BY_ACCOUNT: Final = sqlite_text(
-    select(*_user).join(accounts, accounts.c.user_id == users.c.id).where(*_by_account)
-)
-_LIST_ACCOUNTS: Final = sqlite_text(
-    select(*(accounts.c[name] for name in _ACCOUNT_FIELDS))
-    .where(accounts.c.user_id == bindparam("owner"))
-    .order_by(accounts.c.created_at, accounts.c.provider, accounts.c.provider_account_id)
-)
-_INSERT_USER: Final = sqlite_text(insert(users))
-_INSERT_ACCOUNT: Final = sqlite_text(insert(accounts))
-_UPDATE: Final = sqlite_text(
-    update(users)
-    .where(users.c.id == bindparam("user_id"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGEABLE})
-)
-_RECORD_LOGIN: Final = sqlite_text(
-    update(users).where(users.c.id == bindparam("user_id")).values(last_login_at=bindparam("new_last_login_at"))
-)
-_SET_PASSWORD_HASH: Final = sqlite_text(
-    update(users).where(users.c.id == bindparam("user_id")).values(password_hash=bindparam("new_password_hash"))
-)
+_GET: Final = sqlite_text(statements.GET)
+_GET_BY_EMAIL: Final = sqlite_text(statements.GET_BY_EMAIL)
+_GET_BY_USERNAME: Final = sqlite_text(statements.GET_BY_USERNAME)
+_GET_BY_ACCOUNT: Final = sqlite_text(statements.GET_BY_ACCOUNT)
+_LIST_ACCOUNTS: Final = sqlite_text(statements.LIST_ACCOUNTS)
+_INSERT_USER: Final = sqlite_text(statements.INSERT_USER)
+_INSERT_ACCOUNT: Final = sqlite_text(statements.INSERT_ACCOUNT)
+_UPDATE: Final = sqlite_text(statements.UPDATE)
+_RECORD_LOGIN: Final = sqlite_text(statements.RECORD_LOGIN)
+_SET_PASSWORD_HASH: Final = sqlite_text(statements.SET_PASSWORD_HASH)
 _SPEND: Final = sqlite_text(insert_or_ignore(spent).on_conflict_do_nothing(index_elements=[spent.c.key]))
 _FORGET_SPENT: Final = sqlite_text(
     delete(spent).where(
         spent.c.key.in_(
-            select(spent.c.key).where(spent.c.forget_after < bindparam("now")).limit(_BATCH).offset(_FROM_THE_FIRST)
+            select(spent.c.key).where(spent.c.forget_after < bindparam("now")).limit(BATCH).offset(_FROM_THE_FIRST)
         )
     )
 )
-_APPEND: Final = sqlite_text(insert(revocations).values({name: bindparam(name) for name in _REVOCATION_FIELDS}))
+_APPEND: Final = sqlite_text(insert(revocations).values({name: bindparam(name) for name in REVOCATION_FIELDS}))
 _READ: Final = sqlite_text(
-    select(revocations.c.position, *(revocations.c[name] for name in _REVOCATION_FIELDS))
+    select(revocations.c.position, *(revocations.c[name] for name in REVOCATION_FIELDS))
     .where(revocations.c.position > bindparam("after"))
     .order_by(revocations.c.position)
 )
@@ -82,7 +58,7 @@ _FORGET_REVOCATIONS: Final = sqlite_text(
         revocations.c.position.in_(
             select(revocations.c.position)
             .where(revocations.c.forget_after < bindparam("now"))
-            .limit(_BATCH)
+            .limit(BATCH)
             .offset(_FROM_THE_FIRST)
         )
     )
@@ -168,7 +144,7 @@ class SQLiteUserStore:
 
     async def get_by_username(self, username: str) -> tuple[User, str | None] | None:
         rows = await self._database.read(_GET_BY_USERNAME, {"name": username})
-        return (_read_user(rows[0][:-1]), rows[0][-1]) if rows else None
+        return (read_user(rows[0][:-1]), rows[0][-1]) if rows else None
 
     async def create(self, user: User, account: Account | None = None, password_hash: str | None = None) -> User:
         """Insert the user and their first account, which becomes theirs whatever its `user_id` says."""
@@ -187,7 +163,7 @@ class SQLiteUserStore:
 
     async def update(self, user: User) -> None:
         """Write name, email, verification, image and disabling; raises `Conflict("user")` or `Conflict("email")`."""
-        changes = {f"new_{name}": getattr(user, name) for name in _CHANGEABLE}
+        changes = {f"new_{name}": getattr(user, name) for name in CHANGEABLE}
         await self._change_one(_UPDATE, {**changes, "user_id": user.id})
 
     async def record_login(self, user_id: str, at: int) -> None:
@@ -202,11 +178,11 @@ class SQLiteUserStore:
     async def list_accounts(self, user_id: str) -> Sequence[Account]:
         """The user's accounts, oldest first."""
         rows = await self._database.read(_LIST_ACCOUNTS, {"owner": user_id})
-        return [Account(**dict(zip(_ACCOUNT_FIELDS, row, strict=True))) for row in rows]
+        return [read_account(row) for row in rows]
 
     async def _one(self, statement: str, parameters: Mapping[str, object]) -> User | None:
         rows = await self._database.read(statement, parameters)
-        return _read_user(rows[0]) if rows else None
+        return read_user(rows[0]) if rows else None
 
     async def _change_one(self, statement: str, parameters: Mapping[str, object]) -> None:
         changed = await self._database.write(lambda connection: connection.execute(statement, parameters).rowcount)
@@ -250,11 +226,7 @@ class SQLiteRevocationLog:
     async def read(self, after: int = 0) -> tuple[int, Sequence[Revocation]]:
         rows = await self._database.read(_READ, {"after": after})
         position = rows[-1][0] if rows else after
-        return position, [Revocation(**dict(zip(_REVOCATION_FIELDS, row[1:], strict=True))) for row in rows]
-
-
-def _read_user(row: Sequence[Any]) -> User:
-    return User(**dict(zip(_USER_FIELDS, row, strict=True)))
+        return position, [read_revocation(row[1:]) for row in rows]
 
 
 def _conflict(error: sqlite3.IntegrityError) -> Conflict | None:

@@ -1,0 +1,150 @@
+"""Every statement that is sent to PostgreSQL, one round trip each, as its driver prepares them.
+
+Each is a transaction of its own: all or nothing without BEGIN, and nothing stays open when a caller is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
+from sqlalchemy.sql import ClauseElement
+
+from sojourn.stores import statements
+from sojourn.stores.postgres_schema import POSTGRES_DIALECT, counters
+from sojourn.stores.schema import accounts, revocations, spent, users
+from sojourn.stores.statements import ACCOUNT_FIELDS, BATCH, REVOCATION_FIELDS
+
+__all__ = [
+    "APPEND",
+    "CREATE_WITH_ACCOUNT",
+    "GET",
+    "GET_BY_ACCOUNT",
+    "GET_BY_EMAIL",
+    "GET_BY_USERNAME",
+    "INSERT_ACCOUNT",
+    "INSERT_USER",
+    "LIST_ACCOUNTS",
+    "PAGE",
+    "READ",
+    "RECORD_LOGIN",
+    "SET_PASSWORD_HASH",
+    "SPEND",
+    "UPDATE",
+    "Statement",
+    "compiled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text with `$1`, `$2`, …, and the names of what they stand for."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def values(self, parameters: Mapping[str, object]) -> list[object]:
+        """The parameters in the text's order."""
+        return [parameters[name] for name in self.names]
+
+
+def compiled(statement: ClauseElement) -> Statement:
+    """The statement as asyncpg takes it."""
+    done: Any = statement.compile(dialect=POSTGRES_DIALECT)
+    return Statement(str(done), tuple(done.positiontup))
+
+
+def _values(table: Table, names: tuple[str, ...]) -> list[ColumnElement[Any]]:
+    """Parameters under the names of the table's columns, with their types."""
+    return [bindparam(name, type_=table.c[name].type) for name in names]
+
+
+GET: Final = compiled(statements.GET)
+GET_BY_EMAIL: Final = compiled(statements.GET_BY_EMAIL)
+GET_BY_USERNAME: Final = compiled(statements.GET_BY_USERNAME)
+GET_BY_ACCOUNT: Final = compiled(statements.GET_BY_ACCOUNT)
+LIST_ACCOUNTS: Final = compiled(statements.LIST_ACCOUNTS)
+INSERT_USER: Final = compiled(statements.INSERT_USER)
+INSERT_ACCOUNT: Final = compiled(statements.INSERT_ACCOUNT)
+# These return the id of the row that they found.
+UPDATE: Final = compiled(statements.UPDATE.returning(users.c.id))
+RECORD_LOGIN: Final = compiled(statements.RECORD_LOGIN.returning(users.c.id))
+SET_PASSWORD_HASH: Final = compiled(statements.SET_PASSWORD_HASH.returning(users.c.id))
+
+_every: dict[str, ColumnElement[Any]] = {column.name: bindparam(f"user_{column.name}") for column in users.c}
+_owner = insert(users).values(_every).returning(users.c.id).cte("owner")
+_own = tuple(name for name in ACCOUNT_FIELDS if name != "user_id")
+CREATE_WITH_ACCOUNT: Final = compiled(
+    insert(accounts).from_select([*_own, "user_id"], select(*_values(accounts, _own), _owner.c.id))
+)
+
+# A key past its time is spent again in place. What else is past its time goes only after that, which counting ensures:
+# two that first deleted and then waited for each other's key would be a deadlock. SKIP LOCKED never waits.
+_spending = insert_or_update(spent).values(key=bindparam("key"), forget_after=bindparam("forget_after"))
+_won = (
+    _spending.on_conflict_do_update(
+        index_elements=[spent.c.key],
+        set_={"forget_after": _spending.excluded.forget_after},
+        where=spent.c.forget_after < bindparam("now"),
+    )
+    .returning(spent.c.key)
+    .cte("won")
+)
+_forgotten_keys = (
+    delete(spent)
+    .where(
+        spent.c.key.in_(
+            select(spent.c.key)
+            .where(
+                spent.c.forget_after < bindparam("now"),
+                spent.c.key != bindparam("key"),
+                select(func.count()).select_from(_won).scalar_subquery() >= literal_column("0"),
+            )
+            .order_by(spent.c.forget_after)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .cte("forgotten")
+)
+SPEND: Final = compiled(select(_won.c.key).add_cte(_forgotten_keys))
+"""One row for the one who wins, none for the others."""
+
+_next = (
+    update(counters)
+    .where(counters.c.name == literal_column("'revocations'"))
+    .values(value=counters.c.value + literal_column("1"))
+    .returning(counters.c.value)
+    .cte("next")
+)
+_forgotten_entries = (
+    delete(revocations)
+    .where(
+        revocations.c.position.in_(
+            select(revocations.c.position)
+            .where(revocations.c.forget_after < bindparam("now"))
+            .order_by(revocations.c.forget_after)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .cte("forgotten")
+)
+APPEND: Final = compiled(
+    insert(revocations)
+    .from_select(["position", *REVOCATION_FIELDS], select(_next.c.value, *_values(revocations, REVOCATION_FIELDS)))
+    .returning(revocations.c.position)
+    .add_cte(_forgotten_entries)
+)
+"""The new entry's position; no row if there is no counter, and then nothing was written."""
+
+PAGE: Final = 10_000
+READ: Final = compiled(
+    select(revocations.c.position, *(revocations.c[name] for name in REVOCATION_FIELDS))
+    .where(revocations.c.position > bindparam("after"))
+    .order_by(revocations.c.position)
+    .limit(literal_column(str(PAGE)))
+)

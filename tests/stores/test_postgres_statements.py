@@ -1,0 +1,72 @@
+"""Every statement finds its rows by an index, however full the tables are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sojourn.stores import postgres_statements
+from sojourn.stores.postgres_statements import Statement
+
+STATEMENTS = {name: found for name, found in vars(postgres_statements).items() if isinstance(found, Statement)}
+
+FILL = """
+INSERT INTO users (id, username, email, created_at)
+    SELECT n, 'name' || n, n || '@example.com', n FROM generate_series(1, 20000) n;
+INSERT INTO accounts (provider, provider_account_id, type, user_id, created_at)
+    SELECT 'github', n, 'oauth', n, n FROM generate_series(1, 20000) n;
+INSERT INTO spent (key, forget_after) SELECT n, n FROM generate_series(1, 20000) n;
+INSERT INTO revocations (position, kind, subject, at, forget_after)
+    SELECT n, 'session', n, n, n FROM generate_series(1, 20000) n;
+"""
+
+
+@pytest.fixture
+async def full(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILL)
+    await connection.execute("ANALYZE")
+    yield connection
+    await connection.close()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
+
+
+async def scans(connection: Any, statement: Statement) -> list[tuple[str, str]]:
+    """How the plan that fits every parameter reads each table."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute(f"PREPARE looked_at AS {statement.text}")
+    nothing = ", ".join("NULL" for _ in statement.names)
+    explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at({nothing})")
+    await connection.execute("DEALLOCATE looked_at")
+    found = nodes(json.loads(explained)[0]["Plan"])
+    return [(node["Relation Name"], node["Node Type"]) for node in found if node["Node Type"].endswith("Scan")
+            and "Relation Name" in node]  # fmt: skip
+
+
+def test_every_statement_is_looked_at() -> None:
+    assert set(STATEMENTS) == set(postgres_statements.__all__) - {"PAGE", "Statement", "compiled"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_each_finds_its_rows_by_an_index(full: Any, name: str) -> None:
+    statement = STATEMENTS[name]
+    found = await scans(full, statement)
+    # One row, one page: PostgreSQL reads it whole because that is shorter than its index.
+    assert [scan for scan in found if scan[1] == "Seq Scan" and scan[0] != "sojourn_counters"] == []
+    assert bool(found) == ("WHERE" in statement.text)
+    await full.execute("SET enable_seqscan = off")
+    assert "Seq Scan" not in dict(await scans(full, statement)).values()
+
+
+async def test_a_table_without_its_index_would_be_noticed(full: Any) -> None:
+    await full.execute("DROP INDEX ix_revocations_forget_after")
+    assert ("revocations", "Seq Scan") in await scans(full, postgres_statements.APPEND)
