@@ -125,7 +125,7 @@ def test_mistakes_are_refused_when_it_is_made() -> None:
     with pytest.raises(ConfigError):
         Auth(secret=SECRET, base_url="http://app.example")
     with pytest.raises(ConfigError):
-        Auth(secret=SECRET, base_url=ORIGIN, database="postgresql://x")
+        Auth(secret=SECRET, base_url=ORIGIN, database="mysql://x")
     with pytest.raises(ConfigError) as caught:
         Auth(secret=SECRET, base_url=ORIGIN, session=SessionPolicy(token="ES256"))
     assert caught.value.key == "signing_keys"

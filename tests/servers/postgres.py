@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import pwd
@@ -20,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import psutil
 
 _PATIENCE = 60.0
 _UNPRIVILEGED = "nobody"
@@ -35,26 +37,30 @@ class Postgres:
     def url(self, database: str) -> str:
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))
 
-    async def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """One statement, outside of any event loop."""
+        asyncio.run(self._execute(statement))
+
+    def make_database(self, template: str = "template0") -> str:
+        """The name of a new database, a copy of another."""
+        self._made += 1
+        name = f"sojourn_{os.getpid()}_{self._made}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._url)
         try:
             await connection.execute(statement)
         finally:
             await connection.close()
 
-    async def make_database(self, template: str = "template0") -> str:
-        """The name of a new database, a copy of another."""
-        self._made += 1
-        name = f"sojourn_{os.getpid()}_{self._made}"
-        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
-        return name
-
-    async def drop_database(self, name: str) -> None:
-        await self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
 
 class OwnPostgres(Postgres):
-    """A server of our own, to be killed and paused: it and its children are one process group."""
+    """A server of our own, to be killed and paused."""
 
     def __init__(self, binaries: Path, folder: Path, settings: Sequence[str]) -> None:
         self._binaries = binaries
@@ -96,7 +102,7 @@ class OwnPostgres(Postgres):
 
     def kill(self) -> None:
         """What a power cut leaves: no process of it, and a data folder as it lies."""
-        self.signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._wait()
 
     def stop(self) -> None:
@@ -108,15 +114,11 @@ class OwnPostgres(Postgres):
     @contextmanager
     def paused(self) -> Iterator[None]:
         """No process of it runs; its sockets stay open."""
-        self.signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self.signal(signal.SIGCONT)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        os.killpg(self._process.pid, number)
+            self._signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Kill what still runs."""
@@ -125,6 +127,16 @@ class OwnPostgres(Postgres):
 
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-4000:]
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the server and each of its children, which leave its process group; first it stops, to have no more."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        server.send_signal(signal.SIGSTOP)
+        for child in server.children():
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+        server.send_signal(number)
 
     def _wait(self) -> None:
         assert self._process is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,27 +18,25 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-async def template(postgres: Postgres) -> AsyncIterator[str]:
+def template(postgres: Postgres) -> Iterator[str]:
     """A database with Sojourn's tables, to be copied."""
-    name = await postgres.make_database()
-    database = PostgresDatabase(postgres.url(name))
-    await database.connect()
-    await database.aclose()
+    name = postgres.make_database()
+    asyncio.run(PostgresDatabase(postgres.url(name)).connect())
     yield name
-    await postgres.drop_database(name)
+    postgres.drop_database(name)
 
 
 @pytest.fixture
-async def url(postgres: Postgres, template: str) -> AsyncIterator[str]:
+def url(postgres: Postgres, template: str) -> Iterator[str]:
     """A database with Sojourn's tables and no rows."""
-    name = await postgres.make_database(template)
+    name = postgres.make_database(template)
     yield postgres.url(name)
-    await postgres.drop_database(name)
+    postgres.drop_database(name)
 
 
 @pytest.fixture
-async def empty_url(postgres: Postgres) -> AsyncIterator[str]:
+def empty_url(postgres: Postgres) -> Iterator[str]:
     """A database without any table."""
-    name = await postgres.make_database()
+    name = postgres.make_database()
     yield postgres.url(name)
-    await postgres.drop_database(name)
+    postgres.drop_database(name)

@@ -8,7 +8,7 @@ from cyclopts import App
 
 from sojourn.cli.output import AsJSON, tell
 from sojourn.cli.settings import ConfigFile, load_config, the_database
-from sojourn.stores import open_database
+from sojourn.stores import kind_of, open_database
 
 __all__ = ["app"]
 
@@ -28,4 +28,6 @@ def upgrade(*, config: ConfigFile = None, as_json: AsJSON = False) -> None:
             await stores.aclose()
 
     asyncio.run(run())
-    tell({"database": database, "ok": True}, lambda: f"{database} is up to date.", as_json=as_json)
+    # A server's URL holds a password.
+    shown = database if kind_of(database) == "sqlite" else kind_of(database)
+    tell({"database": shown, "ok": True}, lambda: f"{shown} is up to date.", as_json=as_json)

@@ -11,11 +11,15 @@ from sojourn.cli.settings import ConfigFile, ServerClaims, load_config
 from sojourn.config import AuthConfig
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, SojournError
-from sojourn.stores import open_database
+from sojourn.stores import kind_of, open_database
 
 __all__ = ["Finding", "doctor", "examine", "lifecycle"]
 
 _STRONG_SECRET = 32  # bytes
+_DATABASE_FIXES = {
+    "sqlite": "Make the file readable and writable for this user.",
+    "postgresql": "Start the server, and let this machine reach it.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +90,11 @@ def _database(config: AuthConfig[ServerClaims]) -> Finding:
 
     try:
         asyncio.run(reach(config.database))
+    except ConfigError as error:
+        return Finding(check="database", ok=False, seen=error.seen, fix=error.fix)
     except SojournError as error:
-        return Finding(
-            check="database", ok=False, seen=str(error), fix="Make the file readable and writable for this user."
-        )
-    return Finding(check="database", ok=True, seen=f"{config.database.partition(':')[0]}, answers")
+        return Finding(check="database", ok=False, seen=str(error), fix=_DATABASE_FIXES[kind_of(config.database)])
+    return Finding(check="database", ok=True, seen=f"{kind_of(config.database)}, answers")
 
 
 def _cookie(config: AuthConfig[ServerClaims]) -> list[Finding]:

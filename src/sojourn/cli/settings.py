@@ -11,6 +11,7 @@ from sojourn import configfile
 from sojourn.config import AuthConfig
 from sojourn.errors import ConfigError
 from sojourn.models import Claims
+from sojourn.stores import is_lasting
 
 __all__ = ["ConfigFile", "ServerClaims", "load_config", "the_database"]
 
@@ -35,7 +36,7 @@ def the_database(config: AuthConfig[ServerClaims]) -> str:
     """The database URL of a command that makes sense only with one that outlives the command."""
     if config.database is None:
         raise ConfigError("database", "nothing", 'Set database, like "sqlite:///sojourn.db".')
-    if not config.database.startswith("sqlite:///"):
+    if not is_lasting(config.database):
         raise ConfigError(
             "database", "a database that ends with this command", 'Set a lasting one, like "sqlite:///sojourn.db".'
         )

@@ -8,10 +8,12 @@ from typing import Final, Protocol
 from sojourn.errors import ConfigError
 from sojourn.ports import Clock, OnceStore, RevocationLog, UserStore, system_clock
 
-__all__ = ["Stores", "open_database"]
+__all__ = ["Stores", "is_lasting", "kind_of", "open_database"]
 
 _MEMORY: Final = frozenset({"memory:", "memory://", "sqlite:", "sqlite://", "sqlite:///:memory:"})
 _SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+asyncpg"})
+_WRITE: Final = 'Write "sqlite:///sojourn.db", "postgresql://user:password@host/name" or "memory:".'
 
 
 class _Connection(Protocol):
@@ -45,7 +47,8 @@ class Stores:
 
 
 def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
-    """The stores of `sqlite:///path.db` (four slashes for an absolute path) or `memory:`; nothing is connected yet.
+    """The stores of `sqlite:///path.db` (four slashes for an absolute path), `postgresql://user:password@host/name` or
+    `memory:`; nothing is connected yet.
 
     An in-memory SQLite URL means the memory store, since neither outlives the process. Raises `ConfigError` for
     anything else, without repeating what may hold a password.
@@ -54,16 +57,24 @@ def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
         return _open_memory(clock)
     if url.startswith(_SQLITE):
         return _open_sqlite(url.removeprefix(_SQLITE), clock)
-    scheme, colon, _ = url.partition(":")
-    if colon and scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        raise ConfigError(
-            "database",
-            "a PostgreSQL URL",
-            "This version keeps its records in SQLite or in memory; PostgreSQL comes with a later release. "
-            'Write "sqlite:///sojourn.db" or "memory:".',
-        )
+    scheme, colon, rest = url.partition(":")
+    if colon and scheme in _POSTGRES:
+        return _open_postgres(rest, clock)
+    if colon and scheme.partition("+")[0] in _POSTGRES:
+        raise ConfigError("database", "a PostgreSQL URL for another driver than asyncpg", _WRITE)
     seen = f"a URL of the unknown kind {scheme!r}" if colon else "a text that is not a database URL"
-    raise ConfigError("database", seen, 'Write "sqlite:///sojourn.db" or "memory:".')
+    raise ConfigError("database", seen, _WRITE)
+
+
+def is_lasting(url: str) -> bool:
+    """Whether what is kept there outlives the process."""
+    return url not in _MEMORY
+
+
+def kind_of(url: str) -> str:
+    """What may be said of a database URL to anybody: `sqlite`, `postgresql`, `memory`."""
+    scheme = url.partition(":")[0]
+    return "postgresql" if scheme in _POSTGRES else scheme
 
 
 def _open_memory(clock: Clock) -> Stores:
@@ -84,4 +95,19 @@ def _open_sqlite(path: str, clock: Clock) -> Stores:
             raise
         raise ConfigError("database", "SQLAlchemy is not installed", "Install sojourn[sql].") from error
     database = SQLiteDatabase(path, clock=clock)
+    return Stores(users=database.users, once=database.once, revocations=database.revocations, connection=database)
+
+
+def _open_postgres(address: str, clock: Clock) -> Stores:
+    if not address.startswith("//") or not address.strip("/"):
+        raise ConfigError(
+            "database", "a PostgreSQL URL without a host", 'Write "postgresql://user:password@host/name".'
+        )
+    try:
+        from sojourn.stores.postgres import PostgresDatabase
+    except ModuleNotFoundError as error:
+        if error.name not in {"asyncpg", "sqlalchemy"}:
+            raise
+        raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
+    database = PostgresDatabase(f"postgresql:{address}", clock=clock)
     return Stores(users=database.users, once=database.once, revocations=database.revocations, connection=database)

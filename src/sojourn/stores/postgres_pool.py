@@ -53,6 +53,7 @@ class PostgresPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = 0
         self._drained = asyncio.Event()
+        self._dialling: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> None:
         """Make the tables on a connection of its own.
@@ -63,16 +64,17 @@ class PostgresPool:
         connection: Any = None
         try:
             async with asyncio.timeout(_MAKE_TABLES):
-                connection = await asyncpg.connect(
+                connection = await self._dial(
                     self._url, timeout=_CONNECT, command_timeout=_MAKE_TABLES, server_settings=_patient()
                 )
                 await prepare(connection)
+                await connection.close()
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
             raise _never(error) or _unavailable(error) from None
         finally:
-            if connection is not None:
+            if connection is not None and not connection.is_closed():
                 connection.terminate()
 
     async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
@@ -90,7 +92,8 @@ class PostgresPool:
             except BaseException as error:
                 # Whoever was cancelled, or waited too long, leaves an answer behind that is nobody else's.
                 if not _harmless(error):
-                    connection.terminate()
+                    with suppress(asyncpg.InterfaceError):  # one that broke has left the pool already
+                        connection.terminate()
                 if not isinstance(error, Exception):
                     raise
                 raise _conflict(error) or _unavailable(error) from None
@@ -113,6 +116,8 @@ class PostgresPool:
         while self._running:
             self._drained.clear()
             await self._drained.wait()
+        if self._dialling:
+            await asyncio.wait(self._dialling)
         try:
             async with asyncio.timeout(_CONNECT):
                 await pool.close()
@@ -134,6 +139,7 @@ class PostgresPool:
                 self._url,
                 min_size=0,
                 max_size=self._size,
+                connect=self._dial,
                 init=prepare,
                 reset=_nothing,
                 timeout=_CONNECT,
@@ -141,6 +147,25 @@ class PostgresPool:
                 server_settings=dict(_SETTINGS),
             )
         return self._pool
+
+    async def _dial(self, *address: Any, **settings: Any) -> Any:
+        """A new connection. One whose caller has gone is made all the same and then dropped.
+
+        The driver leaves futures behind that nobody reads when it is cancelled between two steps of TLS.
+        """
+        dialling = asyncio.get_running_loop().create_task(asyncpg.connect(*address, **settings))
+        self._dialling.add(dialling)
+        dialling.add_done_callback(self._dialling.discard)
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            dialling.add_done_callback(_hang_up)
+            raise
+
+
+def _hang_up(dialled: asyncio.Task[Any]) -> None:
+    if not dialled.cancelled() and dialled.exception() is None:
+        dialled.result().terminate()
 
 
 async def _nothing(connection: Any) -> None:
@@ -198,7 +223,7 @@ def _never(error: Exception) -> ConfigError | None:
         case asyncpg.InsufficientPrivilegeError():
             seen = "this user may not make Sojourn's tables or read them"
             fix = "Run `sojourn db upgrade` as the schema's owner, and grant this user the rest."
-        case ValueError() | TypeError():
+        case ValueError() | TypeError() | OverflowError():
             seen, fix = "a PostgreSQL URL that cannot be read", 'Write "postgresql://USER:PASSWORD@HOST:PORT/NAME".'
         case _:
             return None

@@ -53,7 +53,10 @@ POSTGRES_CREATE: Final = (
 
 # Any number does that no other program locks; "sojo".
 _LOCK: Final = 0x736F6A6F
-_FIND_VERSION_TABLE: Final = "SELECT to_regclass('sojourn_schema') IS NOT NULL"
+# Not to_regclass: inside a transaction it goes on denying a table that another one has made meanwhile.
+_FIND_VERSION_TABLE: Final = (
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'sojourn_schema' AND pg_table_is_visible(oid))"
+)
 _FIND_NAMES: Final = (
     "SELECT relname::text FROM pg_class "
     "WHERE relnamespace = current_schema()::regnamespace AND relname = ANY($1::text[]) ORDER BY 1"
