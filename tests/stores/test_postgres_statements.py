@@ -56,15 +56,18 @@ def test_every_statement_is_looked_at() -> None:
     assert set(STATEMENTS) == set(postgres_statements.__all__) - {"PAGE", "Statement", "compiled"}
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
-async def test_each_finds_its_rows_by_an_index(full: Any, name: str) -> None:
-    statement = STATEMENTS[name]
-    found = await scans(full, statement)
-    # One row, one page: PostgreSQL reads it whole because that is shorter than its index.
-    assert [scan for scan in found if scan[1] == "Seq Scan" and scan[0] != "sojourn_counters"] == []
-    assert bool(found) == ("WHERE" in statement.text)
+async def test_each_finds_its_rows_by_an_index(full: Any) -> None:
+    for name, statement in STATEMENTS.items():
+        found = await scans(full, statement)
+        # One row, one page: PostgreSQL reads the counters whole because that is shorter than their index.
+        assert [scan for scan in found if scan[1] == "Seq Scan" and scan[0] != "sojourn_counters"] == [], name
+        assert bool(found) == ("WHERE" in statement.text), name
+
+
+async def test_even_the_counter_has_an_index(full: Any) -> None:
     await full.execute("SET enable_seqscan = off")
-    assert "Seq Scan" not in dict(await scans(full, statement)).values()
+    for name, statement in STATEMENTS.items():
+        assert "Seq Scan" not in [kind for _, kind in await scans(full, statement)], name
 
 
 async def test_a_table_without_its_index_would_be_noticed(full: Any) -> None:
