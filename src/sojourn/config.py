@@ -25,7 +25,7 @@ __all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "Token
 logger: logging.Logger = logging.getLogger("sojourn")
 
 Compat = Literal["nextauth-v4", "authjs-v5"]
-TokenKind = Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"]
+TokenKind = Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"]
 
 _SECRET_VARIABLES = ("SOJOURN_SECRET", "NEXTAUTH_SECRET", "AUTH_SECRET")
 _URL_VARIABLES = ("SOJOURN_URL", "NEXTAUTH_URL", "AUTH_URL")
