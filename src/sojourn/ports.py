@@ -5,9 +5,9 @@ A failing backend raises `StoreUnavailable` and nothing else. Absent is `None` o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import time_ns
 from typing import Protocol
 
 from sojourn.models import Account, User
@@ -31,7 +31,7 @@ Clock = Callable[[], int]
 
 def system_clock() -> int:
     """The machine's wall clock."""
-    return int(time.time())
+    return time_ns() // 1_000_000_000
 
 
 class UserStore(Protocol):

@@ -24,5 +24,5 @@ class TokenFormat(Protocol):
         ...
 
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
-        """The token, under the newest key. `entropy`: 16 fresh bytes from `os.urandom` that nothing else ever uses."""
+        """The token, under the newest key. `entropy`: `os.urandom`'s, whose first 16 bytes nothing else ever uses."""
         ...
