@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
+import msgspec
 from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
@@ -31,7 +32,7 @@ _FROM_THE_FIRST: Final[ColumnElement[int]] = literal_column("0")
 
 _USER_FIELDS: Final = tuple(field.name for field in fields(User))
 _ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
-_REVOCATION_FIELDS: Final = tuple(field.name for field in fields(Revocation))
+_REVOCATION_FIELDS: Final = Revocation.__struct_fields__
 _CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
 
 _user = [users.c[name] for name in _USER_FIELDS]
@@ -243,7 +244,7 @@ class SQLiteRevocationLog:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(_FORGET_REVOCATIONS, {"now": now})
-            connection.execute(_APPEND, asdict(revocation))
+            connection.execute(_APPEND, msgspec.structs.asdict(revocation))
 
         await self._database.write(job)
 
