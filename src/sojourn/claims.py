@@ -11,7 +11,7 @@ from msgspec import inspect as types
 
 from sojourn.errors import ConfigError, TokenError
 from sojourn.models import Claims, ClaimsT, Profile, User
-from sojourn.tokens.strict_json import read_object
+from sojourn.tokens.strict_json import MOST_LEVELS, read_object
 
 __all__ = [
     "ASSUMED_BYTES",
@@ -107,9 +107,10 @@ def judge(payload: bytes) -> int:
     """`nbf`, which is no field of any claims, or 0; raises one of `MALFORMED` for whatever is not strict JSON."""
     members = _MEMBERS.decode(payload)
     text = payload.decode()
-    # One colon after a quote for each distinct name, and none after a space: flat, and nothing twice.
+    # One colon after a quote for each distinct name, and none after a space: flat but for lists, and nothing twice. How
+    # deep lists may lie in each other, the decoder leaves to the interpreter's stack, which differs between versions.
     spaced = " :" in text or "\n" in text or "\t" in text or "\r" in text
-    if spaced or text.count('":') != len(members):
+    if spaced or text.count('":') != len(members) or text.count("[") > MOST_LEVELS:
         members = read_object(payload)
     not_before = members.get("nbf", 0)
     if type(not_before) is not int:

@@ -7,9 +7,9 @@ import math
 import re
 from typing import Any, Final
 
-__all__ = ["read_object"]
+__all__ = ["MOST_LEVELS", "read_object"]
 
-_MOST_LEVELS: Final = 32
+MOST_LEVELS: Final = 32
 _LONGEST_INTEGER: Final = 20  # digits and sign of anything that fits 64 bits
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[][{}]")
@@ -36,8 +36,8 @@ def _check_depth(text: str) -> None:
     level = 0
     for bracket in _BRACKETS.findall(_TEXTS.sub("", text)):
         level += 1 if bracket in "[{" else -1
-        if level > _MOST_LEVELS:
-            raise ValueError(f"more than {_MOST_LEVELS} levels")
+        if level > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS} levels")
 
 
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
