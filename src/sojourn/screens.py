@@ -67,7 +67,7 @@ class Screens:
 
     def stylesheet(self) -> Response:
         """The one stylesheet, cacheable for ever under its hash."""
-        return Response(status=200, headers=pages.STYLESHEET_HEADERS, body=pages.STYLESHEET)
+        return Response(status=200, headers=pages.STYLESHEET_HEADERS, body=pages.stylesheet())
 
     def unauthorized(self, code: str | None, detail: str = "") -> Response:
         """401 as a problem document with the coarse code (RFC 9457, RFC 9110 11.6.1); `detail` is added to its text."""

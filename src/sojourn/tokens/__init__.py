@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sojourn.tokens.raw import open_token, seal_token
 from sojourn.tokens.sealed import AuthJSV5, NextAuthV4
 from sojourn.tokens.signed import Algorithm, SignedJWT
 
-__all__ = ["Algorithm", "AuthJSV5", "NextAuthV4", "SignedJWT", "TokenFormat", "open_token", "seal_token"]
+__all__ = ["Algorithm", "AuthJSV5", "NextAuthV4", "SignedJWT", "TokenFormat"]
 
 
 class TokenFormat(Protocol):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 __all__ = ["MOST_LEVELS", "read_object"]
 
@@ -23,12 +26,14 @@ def read_object(data: bytes) -> dict[str, Any]:
     """
     text = data.decode()
     _check_depth(text)
-    value = _DECODER.decode(text)
+    value = _decoder().decode(text)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     if "\\u" in text:
         # An escape can spell half a character, which is no Unicode text: encoding refuses it.
-        json.dumps(value, ensure_ascii=False).encode()
+        from json import dumps
+
+        dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -64,6 +69,8 @@ def _constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_number, parse_constant=_constant
-)
+@cache
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder  # only for what strangers wrote
+
+    return JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_number, parse_constant=_constant)
