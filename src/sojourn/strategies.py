@@ -31,7 +31,8 @@ _SAME_SUCCESSOR: Final = 10
 class Issued(Value, Generic[ClaimsT], frozen=True):
     """A token that was just made, and the session in it."""
 
-    hidden: ClassVar = frozenset({"token"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
+
     token: str
     session: Session[ClaimsT]
 
