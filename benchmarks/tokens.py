@@ -27,7 +27,8 @@ from sojourn.models import Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import system_clock
 from sojourn.strategies import JWTStrategy
-from sojourn.tokens import NextAuthV4, seal_token
+from sojourn.tokens import NextAuthV4
+from sojourn.tokens.raw import seal_token
 
 ROUNDS: Final = 15
 ROUND: Final = 0.01  # seconds of one measurement

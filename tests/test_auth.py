@@ -51,13 +51,16 @@ def pem(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPri
 
 KEYS = {
     "EdDSA": pem(ed25519.Ed25519PrivateKey.generate()),
+    "Ed25519": pem(ed25519.Ed25519PrivateKey.generate()),
     "ES256": pem(ec.generate_private_key(ec.SECP256R1())),
     "RS256": pem(rsa.generate_private_key(65537, 2048)),
 }
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "EdDSA", "ES256", "RS256"])
-async def test_signed_sessions_and_their_published_keys(algorithm: Literal["HS256", "EdDSA", "ES256", "RS256"]) -> None:
+@pytest.mark.parametrize("algorithm", ["HS256", "EdDSA", "Ed25519", "ES256", "RS256"])
+async def test_signed_sessions_and_their_published_keys(
+    algorithm: Literal["HS256", "EdDSA", "Ed25519", "ES256", "RS256"],
+) -> None:
     keys = [KEYS[algorithm]] if algorithm in KEYS else []
     browser = Browser(make_auth(session=SessionPolicy(token=algorithm), signing_keys=keys))
     await browser.sign_in()

@@ -20,7 +20,7 @@ from sojourn import cli
 from sojourn.cli.users import add_user
 from sojourn.server import bind
 from sojourn.stores import open_database
-from sojourn.tokens import seal_token
+from sojourn.tokens.raw import seal_token
 
 SECRETS = ["the newest secret of the command line", "an older secret of the command line"]
 AT = 1_700_000_000

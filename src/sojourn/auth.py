@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import msgspec
 
 from sojourn import stores
-from sojourn.arrivals import Arrivals
 from sojourn.callbacks import Callbacks
 from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_size
 from sojourn.cookies import cookie_names
-from sojourn.endpoints import Endpoints
 from sojourn.errors import StoreUnavailable
 from sojourn.events import Dispatcher, Event, SessionRefused
-from sojourn.flows.admission import Admission
-from sojourn.flows.dialect import AuthJSV5, NextAuthV4
-from sojourn.flows.failures import session_missing, store_failed
-from sojourn.flows.limits import SignInLimiter
+from sojourn.flows.failures import session_missing, store_failed, unauthorized, unavailable
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
-from sojourn.flows.visit import Visit, read_visit
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
 from sojourn.models import Claims, ClaimsT, Session
-from sojourn.oauth.client import OAuthClient
-from sojourn.passwords import PasswordHasher
-from sojourn.policy.origin import client_address, explain_host, network_of
+from sojourn.policy.origin import explain_host
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Transport, system_clock
 from sojourn.providers import Provider
 from sojourn.refusals import explain
-from sojourn.screens import Screens
 from sojourn.strategies import JWTStrategy
-from sojourn.tokens import NextAuthV4 as NextAuthV4Token
 from sojourn.tokens.formats import session_format
+
+if TYPE_CHECKING:
+    from sojourn.endpoints import Endpoints
+    from sojourn.oauth.client import OAuthClient
 
 __all__ = ["Auth"]
 
@@ -152,59 +147,36 @@ class Auth(Generic[ClaimsT]):
             emit=emit,
             domain=config.cookie_domain,
         )
-        self._oauth = OAuthClient(transport, clock)
-        self._screens = Screens(
-            base=self.base_url,
-            base_path=self.base_path,
-            origin=self.origin,
-            providers=config.providers,
-            own=config.pages,
-            site_name=config.site_name,
-            inline_codes=config.compat == "nextauth-v4",
-        )
-        warn_of_size(config.claims, self._names.chunk_limit)
+        self._transport = transport
+        self._users = users
         self._keyring = keyring
-        self._dialect = NextAuthV4() if config.compat == "nextauth-v4" else AuthJSV5()
-        arrivals: Arrivals[ClaimsT] = Arrivals(
-            base=self.base_url,
-            origin=self.origin,
-            dialect=self._dialect,
+        self._jwks: Callable[[], Mapping[str, Any]] = keys.public_jwks if keys is not None else lambda: {"keys": []}
+        warn_of_size(config.claims, self._names.chunk_limit)
+
+    @cached_property
+    def _oauth(self) -> OAuthClient:
+        from sojourn.oauth import client
+
+        return client.OAuthClient(self._transport, self._clock)
+
+    @cached_property
+    def _endpoints(self) -> Endpoints[ClaimsT]:
+        # A third of all the code, and who mounts nothing but checks tokens never needs it.
+        from sojourn.assembly import assemble
+
+        return assemble(
+            self.config,
             names=self._names,
-            admission=Admission(
-                claims_type=config.claims,
-                strategy=self._strategy,
-                sessions=self._sessions,
-                revoker=self._revoker,
-                callbacks=config.callbacks,
-                users=users,
-                clock=clock,
-                emit=emit,
-            ),
-            read_visit=self._read_visit,
-            oauth=self._oauth,
-            transactions=NextAuthV4Token(keyring, salt="sojourn.transaction"),
-            once=self._stores.once,
-            users=users,
-            hasher=PasswordHasher(),
-            limiter=SignInLimiter(*config.rate, clock) if config.rate is not None else None,
-            network_of=self._network_of,
-            new_user_page=config.pages.new_user,
-            clock=clock,
-            emit=emit,
-        )
-        self._endpoints: Endpoints[ClaimsT] = Endpoints(
-            base=self.base_url,
-            base_path=self.base_path,
-            dialect=self._dialect,
-            providers={provider.id: provider for provider in config.providers},
+            keyring=self._keyring,
+            stores=self._stores,
+            users=self._users,
+            strategy=self._strategy,
             sessions=self._sessions,
-            arrivals=arrivals,
-            screens=self._screens,
-            read_visit=self._read_visit,
             revoker=self._revoker,
-            jwks=keys.public_jwks if keys is not None else lambda: {"keys": []},
-            clock=clock,
-            emit=emit,
+            oauth=self._oauth,
+            jwks=self._jwks,
+            clock=self._clock,
+            emit=self._emit,
         )
 
     async def start(self) -> None:
@@ -221,7 +193,8 @@ class Auth(Generic[ClaimsT]):
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
-        await self._oauth.aclose()
+        if "_oauth" in self.__dict__:  # else it was never made
+            await self._oauth.aclose()
         await self._stores.aclose()
 
     async def handle(self, request: Request) -> Response:
@@ -244,15 +217,15 @@ class Auth(Generic[ClaimsT]):
     def unauthorized(self, loaded: Loaded[Any]) -> Response:
         """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
         if loaded.unavailable is not None:
-            return self._screens.unavailable_problem(loaded.unavailable)
+            return unavailable(loaded.unavailable)
         if loaded.step == "missing":
             self._emit.log(session_missing(at=self._clock()))
-        return self._screens.unauthorized(loaded.code, loaded.detail)
+        return unauthorized(self.origin, loaded.code, loaded.detail)
 
     async def unavailable(self, error: StoreUnavailable) -> Response:
         """503 for a store that failed outside of our own endpoints, with its event: `await session.user()`, say."""
         await self._emit(store_failed(error, at=self._clock()))
-        return self._screens.unavailable_problem(error)
+        return unavailable(error)
 
     def verify(self, token: str) -> Session[ClaimsT]:
         """The session that a token carries, without I/O; raises `TokenError` with the step that refused."""
@@ -290,17 +263,3 @@ class Auth(Generic[ClaimsT]):
             )
             await self._emit(event)
         return msgspec.structs.replace(loaded, step="host", detail=str(mismatch))
-
-    async def _read_visit(self, request: Request) -> Visit:
-        return await read_visit(
-            request,
-            names=self._names,
-            secrets_newest_first=self._keyring.secrets,
-            joined_hash=self._dialect.joined_csrf_hash,
-            origin=self.origin,
-            callbacks=self.config.callbacks,
-            domain=self.config.cookie_domain,
-        )
-
-    def _network_of(self, request: Request) -> str:
-        return network_of(client_address(request, self.config.trusted_proxies) or "")

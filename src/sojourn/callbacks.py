@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -20,8 +19,7 @@ T = TypeVar("T")
 Trigger = Literal["sign_in", "sign_up", "update", "refresh"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInAttempt:
+class SignInAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who proved who they are and asks to come in.
 
     `user` is their record, or `None` before a first sign-in; `raw` is the provider's own profile document.
@@ -30,11 +28,10 @@ class SignInAttempt:
     profile: Profile
     account: Account
     user: User | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimsChange:
+class ClaimsChange(msgspec.Struct, frozen=True, kw_only=True):
     """Why claims are being made.
 
     `trigger` is `sign_in`, `sign_up` (the record was made now), `update` (the browser posted `data`) or `refresh`.
@@ -46,7 +43,7 @@ class ClaimsChange:
     account: Account | None = None
     profile: Profile | None = None
     data: Any = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Callbacks(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):

@@ -11,9 +11,20 @@ from msgspec import inspect as types
 
 from sojourn.errors import ConfigError, TokenError
 from sojourn.models import Claims, ClaimsT, Profile, User
-from sojourn.tokens.strict_json import read_object
+from sojourn.tokens.strict_json import MOST_LEVELS, read_object
 
-__all__ = ["ASSUMED_BYTES", "ENVELOPE", "LIFETIME_MARGIN", "ClaimsCodec", "check", "for_user", "worst_case_size"]
+__all__ = [
+    "ASSUMED_BYTES",
+    "ENVELOPE",
+    "LIFETIME_MARGIN",
+    "MALFORMED",
+    "ClaimsCodec",
+    "check",
+    "for_user",
+    "judge",
+    "worst_case_size",
+    "write",
+]
 
 LIFETIME_MARGIN: Final = 3600
 """Seconds that `exp` may lie ahead beyond `max_age`: the drift between two servers' settings and clocks (TOK-17)."""
@@ -25,10 +36,10 @@ ENVELOPE: Final = 512
 """Characters of a token beside its payload, in the largest format (v5's kid, or an RSA signature, iss and aud)."""
 
 _JUDGED_BY_US: Final = frozenset({"nbf"})
-_BAD: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+MALFORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Any])
 _RAW_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encode: Final = msgspec.json.Encoder().encode
+write: Final = msgspec.json.Encoder().encode
 
 
 class ClaimsCodec(Generic[ClaimsT]):
@@ -49,23 +60,20 @@ class ClaimsCodec(Generic[ClaimsT]):
             self._wire[field.name] = self._wire[field.encode_name] = field.encode_name
         # Values that cannot be changed may be handed out twice; a list in them forbids it.
         self.shareable: Final = _is_immutable(types.type_info(claims_type))
-        self._decode: Final = msgspec.json.Decoder(claims_type).decode
+        self.parse: Final = msgspec.json.Decoder(claims_type).decode
+        """Claims from JSON, judged by their types alone: what `write` would not write the same must pass `judge`."""
 
     def decode(self, payload: bytes) -> ClaimsT:
         """The claims; raises `TokenError("claims")` for wrong types, duplicates, no `exp` and loose JSON."""
-        return self.read(payload)[0]
-
-    def read(self, payload: bytes) -> tuple[ClaimsT, int]:
-        """The claims, and `nbf` (0 if the payload has none), which is no field of theirs."""
         try:
-            claims = self._decode(payload)
-            # Byte for byte what we would write: nothing twice, nothing unknown. Whatever differs is looked at again.
-            not_before = 0 if _encode(claims) == payload else _judge(payload)
-        except _BAD as error:
+            claims = self.parse(payload)
+            if write(claims) != payload:
+                judge(payload)
+        except MALFORMED as error:
             raise TokenError("claims", str(error)[:200]) from None
         if claims.exp <= 0:
             raise TokenError("claims", "exp is missing or not positive")
-        return claims, not_before
+        return claims
 
     def encode(self, claims: ClaimsT, unknown: bytes | None = None) -> bytes:
         """Compact JSON. Of `unknown`, the payload of an older token, members that no field names are kept, in place.
@@ -73,7 +81,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         Raises `TokenError("claims")` for a text with half a surrogate pair, which no JSON in UTF-8 can say.
         """
         try:
-            payload = _encode(claims)
+            payload = write(claims)
         except UnicodeEncodeError:
             raise TokenError("claims", "a text that is not Unicode") from None
         if unknown is None:
@@ -81,7 +89,7 @@ class ClaimsCodec(Generic[ClaimsT]):
         older = _RAW_MEMBERS.decode(unknown)
         if older.keys() <= self._wire.keys():
             return payload
-        return _encode(older | _RAW_MEMBERS.decode(payload))
+        return write(older | _RAW_MEMBERS.decode(payload))
 
     def from_mapping(self, members: Mapping[str, Any]) -> ClaimsT:
         """Claims from field or wire names; raises `ConfigError` for a name or type that does not fit."""
@@ -95,13 +103,14 @@ class ClaimsCodec(Generic[ClaimsT]):
             raise ConfigError("claims", f"{kind}: {error}", "Give values of the fields' types.") from None
 
 
-def _judge(payload: bytes) -> int:
-    """`nbf` of a payload that we did not write, or 0; raises for whatever is not strict JSON."""
+def judge(payload: bytes) -> int:
+    """`nbf`, which is no field of any claims, or 0; raises one of `MALFORMED` for whatever is not strict JSON."""
     members = _MEMBERS.decode(payload)
     text = payload.decode()
-    # One colon after a quote for each distinct name, and none after a space: flat, and nothing twice.
+    # One colon after a quote for each distinct name, and none after a space: flat but for lists, and nothing twice. How
+    # deep lists may lie in each other, the decoder leaves to the interpreter's stack, which differs between versions.
     spaced = " :" in text or "\n" in text or "\t" in text or "\r" in text
-    if spaced or text.count('":') != len(members):
+    if spaced or text.count('":') != len(members) or text.count("[") > MOST_LEVELS:
         members = read_object(payload)
     not_before = members.get("nbf", 0)
     if type(not_before) is not int:
@@ -166,7 +175,7 @@ def _most_bytes(kind: types.Type, assumed: Mapping[str, int] = MappingProxyType(
             return 40
         case types.EnumType() | types.LiteralType():
             values = kind.values if isinstance(kind, types.LiteralType) else [member.value for member in kind.cls]
-            return max(len(_encode(value)) for value in values)
+            return max(len(write(value)) for value in values)
         case types.StrType(max_length=int(longest)):
             return 2 + 6 * longest
         case types.BytesType(max_length=int(longest)):

@@ -6,8 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Literal, get_args
+from typing import ClassVar, Generic, Literal, get_args
 
 import msgspec
 
@@ -16,7 +15,7 @@ from sojourn.claims import worst_case_size
 from sojourn.durations import Duration, seconds, times_per
 from sojourn.errors import ConfigError
 from sojourn.events import Event
-from sojourn.models import Claims, ClaimsT, Lifetimes
+from sojourn.models import Claims, ClaimsT, Lifetimes, Value
 from sojourn.policy.origin import BaseURL, TrustedProxies, parse_base_url
 from sojourn.providers import Provider
 
@@ -25,7 +24,7 @@ __all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "Token
 logger: logging.Logger = logging.getLogger("sojourn")
 
 Compat = Literal["nextauth-v4", "authjs-v5"]
-TokenKind = Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"]
+TokenKind = Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"]
 
 _SECRET_VARIABLES = ("SOJOURN_SECRET", "NEXTAUTH_SECRET", "AUTH_SECRET")
 _URL_VARIABLES = ("SOJOURN_URL", "NEXTAUTH_URL", "AUTH_URL")
@@ -126,11 +125,11 @@ class Pages(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthConfig(Generic[ClaimsT]):
+class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     """Everything that `Auth` is configured with, judged and converted."""
 
-    secrets: tuple[str | bytes, ...] = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"secrets", "database", "signing_keys"})
+    secrets: tuple[str | bytes, ...]
     base: BaseURL
     providers: tuple[Provider, ...]
     lifetimes: Lifetimes
@@ -138,12 +137,12 @@ class AuthConfig(Generic[ClaimsT]):
     claims: type[ClaimsT]
     callbacks: Callbacks[ClaimsT]
     compat: Compat
-    database: str | None = field(repr=False, default=None)
-    signing_keys: tuple[str, ...] = field(repr=False, default=())
+    database: str | None = None
+    signing_keys: tuple[str, ...] = ()
     trusted_proxies: TrustedProxies
     on_event: Callable[[Event], Awaitable[None] | None] | None = None
     rate: tuple[int, int] | None = None
-    pages: Pages = field(default_factory=Pages)
+    pages: Pages = msgspec.field(default_factory=Pages)
     cookie_domain: str | None = None
     site_name: str = ""
 

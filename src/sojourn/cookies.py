@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from email.utils import formatdate
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from sojourn.errors import ClaimsTooLarge, ConfigError
+from sojourn.models import Value
 
 __all__ = [
     "MAX_CHUNKS",
@@ -51,15 +50,15 @@ _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cookie:
+class Cookie(Value, frozen=True, kw_only=True):
     """One cookie to set; `max_age` is in seconds, `expires_at` an epoch second.
 
     A combination that browsers would drop raises `ConfigError` (RFC 6265bis 4.1.3, 5.7).
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
     name: str
-    value: str = field(repr=False)
+    value: str
     max_age: int | None = None
     expires_at: int | None = None
     domain: str | None = None
@@ -91,6 +90,8 @@ class Cookie:
             parts.append(f"Domain={self.domain}")
         parts.append(f"Path={self.path}")
         if self.expires_at is not None:
+            from email.utils import formatdate  # 7 ms with all that it brings, and only who writes cookies needs it
+
             parts.append(f"Expires={formatdate(self.expires_at, usegmt=True)}")
         if self.http_only:
             parts.append("HttpOnly")
@@ -101,7 +102,7 @@ class Cookie:
 
     def deleted(self) -> Cookie:
         """The same cookie, emptied and ended: Max-Age=0, no Expires."""
-        return replace(self, value="", max_age=0, expires_at=None)
+        return msgspec.structs.replace(self, value="", max_age=0, expires_at=None)
 
 
 class CookieNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +127,7 @@ class CookieNames(msgspec.Struct, frozen=True, kw_only=True):
         return self.chunk_limit * self.max_chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionCookie:
+class SessionCookie(Value, frozen=True, kw_only=True):
     """The session cookie as a request carried it.
 
     `candidates` are the forms that could be a token: the bare cookie first, then the joined chunks. Normally there is
@@ -136,10 +136,11 @@ class SessionCookie:
     `cookie_name`, and then there is no value.
     """
 
-    value: str | None = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"value", "candidates"})
+    value: str | None
     present: tuple[str, ...]
     refused: str | None
-    candidates: tuple[str, ...] = field(default=(), repr=False)
+    candidates: tuple[str, ...] = ()
 
 
 def cookie_names(
@@ -216,7 +217,7 @@ def read_session_cookie(cookies: Mapping[str, str], names: CookieNames) -> Sessi
     found = _read(cookies, names.session, names.max_chunks)
     if found.value is None and found.refused is None:
         mistaken = any(name in cookies or f"{name}.0" in cookies for name in names.mistaken)
-        return replace(found, refused="cookie_name" if mistaken else None)
+        return msgspec.structs.replace(found, refused="cookie_name" if mistaken else None)
     return found
 
 

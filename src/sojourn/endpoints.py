@@ -10,7 +10,7 @@ from sojourn.arrivals import Arrivals, answer, with_cookies
 from sojourn.errors import BadRequest, ClaimsTooLarge, StoreUnavailable
 from sojourn.events import Event
 from sojourn.flows.dialect import Dialect, Outcome
-from sojourn.flows.failures import session_missing, store_failed
+from sojourn.flows.failures import session_missing, store_failed, unauthorized
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.flows.sign_out import sign_out
@@ -47,6 +47,7 @@ class Endpoints(Generic[ClaimsT]):
         *,
         base: str,
         base_path: str,
+        origin: str,
         dialect: Dialect,
         providers: Mapping[str, Provider],
         sessions: SessionFlow[ClaimsT],
@@ -60,6 +61,7 @@ class Endpoints(Generic[ClaimsT]):
     ) -> None:
         self._base = base
         self._base_path = base_path
+        self._origin = origin
         self._dialect = dialect
         self._providers = providers
         self._sessions = sessions
@@ -173,7 +175,7 @@ class Endpoints(Generic[ClaimsT]):
         if loaded.session is None:
             if loaded.step == "missing":
                 await self._emit(session_missing(at=self._clock(), client=request.client))
-            return with_cookies(self._screens.unauthorized(loaded.code), loaded.cookies)
+            return with_cookies(unauthorized(self._origin, loaded.code), loaded.cookies)
         session = loaded.session
         headers = [("X-Auth-User-Id", session.user_id), ("X-Auth-Session-Id", session.sid)]
         if session.claims.email:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from sojourn.errors import BadRequest
+from sojourn.models import Value
 
 __all__ = [
     "NO_STORE",
@@ -51,14 +51,15 @@ _ONCE_ONLY: Final = frozenset(
 NO_STORE = (("Cache-Control", "private, no-store"), ("Vary", "Cookie"))
 
 
-# A Struct, because one is made whenever a session is asked for: a frozen dataclass takes four times as long.
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(Value, frozen=True, kw_only=True):
     """One request as the server routed it.
 
     `path` is decoded and as routed (never rebuilt from Host), `query` is the raw text after `?`; `headers` has
     lower-case names, repeated fields joined with `, ` (cookies with `; `); `body` is whole and already limited in size;
     `client` is the peer's address, `scheme` the one of the connection. What may hold a secret is not in its `repr`.
     """
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"query", "headers", "body"})
 
     method: str
     path: str
@@ -68,17 +69,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     client: str | None = None
     scheme: str = "http"
 
-    def __repr__(self) -> str:
-        return f"Request(method={self.method!r}, path={self.path!r}, client={self.client!r}, scheme={self.scheme!r})"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(Value, frozen=True, kw_only=True):
     """One answer: headers keep their order and may repeat (`Set-Cookie`)."""
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers", "body"})
     status: int
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
     def adding(self, *headers: tuple[str, str]) -> Response:
         """A copy with these headers appended."""

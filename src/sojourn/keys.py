@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sojourn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
     from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -98,6 +98,9 @@ class SigningKey:
 
     def sign(self, data: bytes) -> bytes:
         """The JWS signature over `data` (RFC 7518 3.3, 3.4; RFC 8037 3.1)."""
+        # Only for asymmetric signatures, which take far longer than looking an imported module up.
+        from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+
         match self.family:
             case "RS256":
                 return cast("RSAPrivateKey", self._key.private_key).sign(data, padding.PKCS1v15(), hashes.SHA256())
@@ -110,6 +113,8 @@ class SigningKey:
 
     def verify(self, data: bytes, signature: bytes) -> bool:
         """Whether this key made `signature` over `data`."""
+        from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+
         public = self._key.public_key
         try:
             match self.family:

@@ -5,13 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, dataclass_transform
 
 import msgspec
 
 from sojourn.errors import ConfigError
 
-__all__ = ["Account", "Claims", "ClaimsT", "Lifetimes", "Profile", "Session", "User"]
+__all__ = ["Account", "Claims", "ClaimsT", "Lifetimes", "Profile", "Session", "User", "Value"]
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A value whose `hidden` fields, secrets or merely long, no `repr` shows.
+
+    A Struct, here and wherever no framework has to understand it: each dataclass takes a millisecond of every import.
+    """
+
+    hidden: ClassVar[frozenset[str]] = frozenset()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The fields that may be seen, for `rich`."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self.hidden]
+
 
 # RFC 7519 and OIDC Core fix these spellings; every other field travels in camelCase.
 _REGISTERED = frozenset({"auth_time"})

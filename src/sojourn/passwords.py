@@ -14,8 +14,8 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+import anyio
 import msgspec
-from anyio import CapacityLimiter, to_thread
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -70,7 +70,7 @@ class PasswordHasher:
             logger.warning("passwords are hashed with insecure_testing: whoever sees a hash can guess its password")
         self._profile = profile
         workers = _cores() if workers is None else workers
-        self._limiter = CapacityLimiter(workers)
+        self._limiter = anyio.CapacityLimiter(workers)
         self._places = workers + queue
         self._taken = 0
         # Nobody knows a password for it, and it costs what a real one costs.
@@ -119,7 +119,7 @@ class PasswordHasher:
         self._taken += 1
         try:
             # Not abandoned when the caller is cancelled: the thread is busy until the hash is done, and must count.
-            return await to_thread.run_sync(work, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         except MemoryError as error:
             raise StoreUnavailable("passwords", "not enough memory to hash") from error
         finally:

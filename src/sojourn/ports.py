@@ -5,12 +5,13 @@ A failing backend raises `StoreUnavailable` and nothing else. Absent is `None` o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from time import time_ns
+from typing import ClassVar, Protocol
 
-from sojourn.models import Account, User
+import msgspec
+
+from sojourn.models import Account, User, Value
 
 __all__ = [
     "Clock",
@@ -31,7 +32,7 @@ Clock = Callable[[], int]
 
 def system_clock() -> int:
     """The machine's wall clock."""
-    return int(time.time())
+    return time_ns() // 1_000_000_000
 
 
 class UserStore(Protocol):
@@ -77,8 +78,7 @@ class OnceStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation:
+class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """One ending: of a session (`kind="session"`, subject is the sid) or of all a user's sessions up to `at`
     (`kind="user"`). May be forgotten after `forget_after`, when no token it could kill is alive."""
 
@@ -100,27 +100,27 @@ class RevocationLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportRequest:
+class TransportRequest(Value, frozen=True, kw_only=True):
     """One request to a provider, built by a pure half in `oauth/`.
 
     `form` is sent as a urlencoded body; `body` as it is, its type among the headers. Never both.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers", "form", "body"})
     method: str
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    form: Sequence[tuple[str, str]] | None = field(default=None, repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str]
+    form: Sequence[tuple[str, str]] | None = None
+    body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportResponse:
+class TransportResponse(Value, frozen=True, kw_only=True):
     """A provider's answer, whole: status, lower-case headers, body of at most 1 MB."""
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers", "body"})
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Transport(Protocol):

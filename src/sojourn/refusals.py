@@ -144,8 +144,7 @@ _REQUEST: Final = {
 
 _SIGN_IN: Final = {
     "provider_unknown": Explanation(
-        "The sign-in was for a provider that is not configured.",
-        "Use an id that `GET /api/auth/providers` lists.",
+        "The sign-in was for a provider that is not configured.", "Use an id that `GET /api/auth/providers` lists."
     ),
     "credentials": Explanation(
         "The user is unknown or the password is wrong.", "Check both; `sojourn users add` makes a user."
@@ -212,8 +211,7 @@ _OAUTH: Final = {
         "The detail holds its error code (RFC 6749 4.1.2.1): access_denied is a choice, others are settings.",
     ),
     "state": Explanation(
-        "The answer's state is missing, doubled or not the one of this browser's sign-in.",
-        _BEGIN_AGAIN,
+        "The answer's state is missing, doubled or not the one of this browser's sign-in.", _BEGIN_AGAIN
     ),
     "iss": Explanation(
         "The answer names another issuer than the provider that was asked (RFC 9207).",
@@ -259,8 +257,7 @@ _OAUTH: Final = {
         "Nothing of it is believed. Check that issuer is the real provider.",
     ),
     "id_token.issuer": Explanation(
-        "The ID token was made by another issuer.",
-        "Set issuer exactly as the provider spells it, to the last slash.",
+        "The ID token was made by another issuer.", "Set issuer exactly as the provider spells it, to the last slash."
     ),
     "id_token.subject": Explanation("The ID token does not say who it is about.", _PROVIDER_FAULT),
     "id_token.audience": Explanation(
@@ -268,28 +265,21 @@ _OAUTH: Final = {
         "Set client_id exactly as the provider registered it.",
     ),
     "id_token.authorized_party": Explanation(
-        "The ID token was handed to another client (azp).",
-        "Set client_id exactly as the provider registered it.",
+        "The ID token was handed to another client (azp).", "Set client_id exactly as the provider registered it."
     ),
     "id_token.expired": Explanation("The ID token had expired when it arrived, or names no expiry.", _BOTH_CLOCKS),
     "id_token.not_yet_valid": Explanation("The ID token says that it is not valid yet.", _BOTH_CLOCKS),
     "id_token.issued_at": Explanation(
-        "The ID token was issued in this server's future, or over an hour ago.",
-        _BOTH_CLOCKS,
+        "The ID token was issued in this server's future, or over an hour ago.", _BOTH_CLOCKS
     ),
     "id_token.nonce": Explanation(
-        "The ID token was made for another sign-in: its nonce is missing or differs.",
-        _BEGIN_AGAIN,
+        "The ID token was made for another sign-in: its nonce is missing or differs.", _BEGIN_AGAIN
     ),
     "id_token.at_hash": Explanation("The ID token came with another access token than its own.", _PROVIDER_FAULT),
     "id_token.c_hash": Explanation("The ID token came with another code than its own.", _PROVIDER_FAULT),
-    "userinfo": Explanation(
-        "The provider's userinfo could not be read.",
-        "Check scope and userinfo_url.",
-    ),
+    "userinfo": Explanation("The provider's userinfo could not be read.", "Check scope and userinfo_url."),
     "userinfo.subject": Explanation(
-        "The provider's userinfo is about somebody else than the ID token.",
-        _PROVIDER_FAULT,
+        "The provider's userinfo is about somebody else than the ID token.", _PROVIDER_FAULT
     ),
     "profile": Explanation(
         "No profile could be made of what the provider sent.",

@@ -9,10 +9,10 @@ from sojourn import pages
 from sojourn.config import Pages
 from sojourn.errors import StoreUnavailable
 from sojourn.flows.dialect import INLINE_CODES
+from sojourn.flows.failures import unavailable
 from sojourn.flows.visit import Visit
-from sojourn.http import Request, Response, problem, query_first, redirect
+from sojourn.http import Request, Response, query_first, redirect
 from sojourn.providers import OAuthProvider, OIDCProvider, Provider
-from sojourn.refusals import public
 
 __all__ = ["Screens"]
 
@@ -67,24 +67,13 @@ class Screens:
 
     def stylesheet(self) -> Response:
         """The one stylesheet, cacheable for ever under its hash."""
-        return Response(status=200, headers=pages.STYLESHEET_HEADERS, body=pages.STYLESHEET)
-
-    def unauthorized(self, code: str | None, detail: str = "") -> Response:
-        """401 as a problem document with the coarse code (RFC 9457, RFC 9110 11.6.1); `detail` is added to its text."""
-        text = public(code or "session_missing")
-        challenge = ("WWW-Authenticate", f'Session realm="{self._origin}", error="{code or "session_missing"}"')
-        return problem(401, code or "session_missing", text.title, f"{text.detail} {detail}".strip(), (challenge,))
+        return Response(status=200, headers=pages.STYLESHEET_HEADERS, body=pages.stylesheet())
 
     def unavailable(self, request: Request, error: StoreUnavailable) -> Response:
         """503 that signs nobody out: a page for people on their way in or out, a problem document for programs."""
         if "text/html" not in request.headers.get("accept", ""):  # which every browser names that shows a page
-            return self.unavailable_problem(error)
+            return unavailable(error)
         return self._error_page("Unavailable").adding(("Retry-After", str(error.retry_after)))
-
-    def unavailable_problem(self, error: StoreUnavailable) -> Response:
-        """503 as a problem document."""
-        text = public("unavailable")
-        return problem(503, "unavailable", text.title, text.detail, (("Retry-After", str(error.retry_after)),))
 
     def _sign_in(self, visit: Visit, error: str | None) -> Response:
         if self._own.sign_in:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 from urllib.parse import parse_qsl, urlsplit
 
@@ -104,7 +103,7 @@ def test_lone_surrogate_in_a_hint_is_no_error() -> None:
 def callback(
     *pairs: tuple[str, str], provider: OAuthProvider | OIDCProvider | None = None, metadata: Metadata = METADATA
 ) -> VerifiedCallback:
-    begun = dataclasses.replace(transaction.begin(oidc(), "/", NOW), state="mine")
+    begun = replace(transaction.begin(oidc(), "/", NOW), state="mine")
     return authorization.read_callback(pairs, begun, provider or oidc(), metadata)
 
 

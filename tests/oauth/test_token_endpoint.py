@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 from typing import Any
 
@@ -29,7 +28,7 @@ TRUTH = {"access_token": "at", "token_type": "Bearer"}
 
 
 def request(provider: OAuthProvider | OIDCProvider, metadata: Metadata = METADATA) -> TransportRequest:
-    begun = dataclasses.replace(transaction.begin(provider, "/", NOW), verifier="v" * 43)
+    begun = replace(transaction.begin(provider, "/", NOW), verifier="v" * 43)
     callback = VerifiedCallback(provider=provider, transaction=begun, code="c")
     return token_endpoint.request(callback, metadata, REDIRECT_URI, NOW)
 

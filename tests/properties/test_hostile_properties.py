@@ -131,7 +131,7 @@ def test_a_stranger_gets_answers_and_never_a_session(data: st.DataObject, compat
     cookies = judge(site, request, response, told)
     assert not [name for name in cookies if name.startswith(site.session_cookie)]
     if request.path == "/api/auth/session" and request.method == "GET":
-        assert response.body == site.auth._dialect.no_session
+        assert response.body == site.auth._endpoints._dialect.no_session
     assert not (request.path == "/api/auth/verify" and response.status == 204)
 
 

@@ -273,7 +273,7 @@ async def test_what_a_visit_holds_is_not_in_its_repr() -> None:
     token = await browser.csrf()
     headers = {"cookie": browser.cookie_header, "content-type": "application/x-www-form-urlencoded"}
     request = Request(method="POST", path="/", headers=headers, body=f"password={PASSWORD}&csrfToken={token}".encode())
-    visit = await auth._read_visit(request)
+    visit = await auth._endpoints._read_visit(request)
     assert visit.fields["password"] == PASSWORD
     assert visit.csrf_token == token
     assert PASSWORD not in repr(visit)

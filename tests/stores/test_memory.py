@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import pytest
 
 from sojourn.stores.memory import MemoryOnceStore, MemoryRevocationLog, MemoryUserStore
@@ -45,7 +46,7 @@ def rows(users: MemoryUserStore, once: MemoryOnceStore, log: MemoryRevocationLog
                 assert len(once._spent) == len(once._expiring)
                 return [{"key": key, "forget_after": forget_after} for key, forget_after in once._spent.items()]
             case _:
-                return [asdict(entry) for _, entry in log._entries]
+                return [msgspec.structs.asdict(entry) for _, entry in log._entries]
 
     return read
 

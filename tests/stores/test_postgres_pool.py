@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from typing import Any
 
 import anyio
 import asyncpg
+import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -62,7 +62,7 @@ async def test_who_reads_up_to_a_position_misses_nothing_that_is_committed_later
     async with anyio.create_task_group() as tasks:
         slow = other.transaction()
         await slow.start()
-        await other.fetch(append.text, *append.values({**asdict(FIRST), "now": 0}))
+        await other.fetch(append.text, *append.values({**msgspec.structs.asdict(FIRST), "now": 0}))
         tasks.start_soon(database.revocations.append, SECOND)
         reader = await asyncpg.connect(database._pool._url)
         await until_one_waits_for_a_lock(reader)
@@ -76,7 +76,7 @@ async def test_an_ending_that_is_rolled_back_leaves_no_gap(database: PostgresDat
     append = postgres_statements.APPEND
     slow = other.transaction()
     await slow.start()
-    await other.fetch(append.text, *append.values({**asdict(FIRST), "now": 0}))
+    await other.fetch(append.text, *append.values({**msgspec.structs.asdict(FIRST), "now": 0}))
     await slow.rollback()
     await database.revocations.append(SECOND)
     assert await database.revocations.read() == (1, [SECOND])

@@ -53,8 +53,8 @@ def canonical(text: str) -> bytes | None:
 
 def test_the_two_are_different_functions() -> None:
     assert SLOW.decode_aligned is not base64url.decode_aligned
-    assert hasattr(base64url, "_fast_decode")
-    assert not hasattr(SLOW, "_fast_decode")
+    assert base64url.decode_aligned.__module__.startswith("pybase64")
+    assert SLOW.decode_aligned.__module__ == SLOW.__name__
 
 
 @both

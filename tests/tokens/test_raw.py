@@ -10,7 +10,8 @@ import pytest
 
 from sojourn.errors import ConfigError, TokenError
 from sojourn.keys import Keyring
-from sojourn.tokens import AuthJSV5, NextAuthV4, open_token, seal_token
+from sojourn.tokens import AuthJSV5, NextAuthV4
+from sojourn.tokens.raw import open_token, seal_token
 
 NOW = 1_800_000_000
 NAME = "authjs.session-token"

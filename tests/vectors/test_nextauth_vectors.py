@@ -10,7 +10,8 @@ import pytest
 
 from sojourn.errors import TokenError
 from sojourn.keys import Keyring
-from sojourn.tokens import AuthJSV5, NextAuthV4, open_token, seal_token
+from sojourn.tokens import AuthJSV5, NextAuthV4
+from sojourn.tokens.raw import open_token, seal_token
 
 VECTORS: dict[str, Any] = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
 MADE = [*VECTORS["v4_jwe"], *VECTORS["v4_check_cookies"], *VECTORS["v5_jwe"], *VECTORS["v5_check_cookies"]]

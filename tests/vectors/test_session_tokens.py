@@ -15,7 +15,8 @@ from sojourn.models import Claims, Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.strategies import JWTStrategy
 from sojourn.testing import DrivenClock
-from sojourn.tokens import NextAuthV4, open_token
+from sojourn.tokens import NextAuthV4
+from sojourn.tokens.raw import open_token
 
 FILE = Path(__file__).with_name("jose-vectors") / "session-tokens.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text("utf-8"))

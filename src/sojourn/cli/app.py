@@ -14,15 +14,19 @@ __all__ = ["app", "run"]
 app: App = App(
     name="sojourn", help="Session management for Python web applications, compatible with NextAuth on the wire."
 )
-app.command("sojourn.cli.serving:serve")
-app.command("sojourn.cli.serving:demo")
+app.command("sojourn.cli.serving:serve", help="Run the standalone server: the endpoints, `GET /me` and `GET /healthz`.")
+app.command(
+    "sojourn.cli.serving:demo",
+    help="Run the demo: one page that shows a session live, with a password and an OpenID provider. To see a refresh "
+    "within a minute: sojourn demo --max-age 60s --update-age 20s --grace-period 20s.",
+)
 app.command("sojourn.cli.users:app", name="users", help="People in the users table.")
 app.command("sojourn.cli.sessions:app", name="sessions", help="Who is signed in.")
 app.command("sojourn.cli.keys:app", name="keys", help="Secrets.")
 app.command("sojourn.cli.database:app", name="db", help="The tables.")
 app.command("sojourn.cli.tokens:app", name="token", help="Open and seal session tokens by hand.")
-app.command("sojourn.cli.inspection:lifecycle")
-app.command("sojourn.cli.inspection:doctor")
+app.command("sojourn.cli.inspection:lifecycle", help="Print the life of a session as a Mermaid diagram.")
+app.command("sojourn.cli.inspection:doctor", help="Check the settings before users do.")
 
 
 def run(arguments: Sequence[str]) -> int:

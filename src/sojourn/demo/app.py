@@ -20,7 +20,7 @@ from sojourn.demo.claims import DEMO_PASSWORD, DEMO_USERNAME
 from sojourn.errors import TokenError
 from sojourn.flows.session import Loaded
 from sojourn.http import NO_STORE
-from sojourn.pages import STYLESHEET
+from sojourn.pages import stylesheet
 from sojourn.ports import Clock, system_clock
 
 __all__ = ["DemoSettings", "demo_app"]
@@ -95,7 +95,7 @@ def demo_app(auth: Auth[Any], settings: DemoSettings) -> Starlette:
             _static("/demo/demo.js", "demo.js", _JAVASCRIPT),
             _static("/demo/api.js", "api.js", _JAVASCRIPT),
             _static("/demo/timeline.js", "timeline.js", _JAVASCRIPT),
-            _fixed("/demo/pages.css", STYLESHEET, "text/css; charset=utf-8"),
+            _fixed("/demo/pages.css", stylesheet(), "text/css; charset=utf-8"),
             Route("/demo/settings", read_settings),
             Route("/demo/claims", read_claims),
             *settings.more_routes,

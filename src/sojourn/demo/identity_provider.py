@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sojourn.demo.people import PEOPLE, Authorization, Grant, Person, ShortLived
 from sojourn.errors import ConfigError
-from sojourn.pages import STYLESHEET, page_headers
+from sojourn.pages import page_headers, stylesheet
 from sojourn.ports import Clock, system_clock
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def _is_loopback(host: str) -> bool:
 
 async def _stylesheet(_: Request) -> Response:
     more = files(__package__).joinpath("people.css").read_bytes()
-    return Response(STYLESHEET + more, media_type="text/css; charset=utf-8")
+    return Response(stylesheet() + more, media_type="text/css; charset=utf-8")
 
 
 @cache

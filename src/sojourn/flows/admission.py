@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, assert_never
 
 import msgspec
@@ -27,16 +26,15 @@ __all__ = ["Admission", "Admitted", "Proof"]
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """Who somebody proved to be, by which account; `local` profiles are rows of our own users table."""
 
     profile: Profile
     account: Account
     trust_email: bool = False
     local: bool = False
-    raw: Mapping[str, Any] = field(default_factory=dict)
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Admitted(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):

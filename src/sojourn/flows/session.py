@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, assert_never
+from typing import Any, ClassVar, Generic, assert_never
 
 import msgspec
 
@@ -22,7 +21,7 @@ from sojourn.cookies import (
 from sojourn.errors import ClaimsTooLarge, StoreUnavailable, TokenError
 from sojourn.events import Event, SessionRefreshed
 from sojourn.flows.failures import session_refused, store_failed
-from sojourn.models import ClaimsT, Lifetimes, Session, User
+from sojourn.models import ClaimsT, Lifetimes, Session, User, Value
 from sojourn.policy import refresh
 from sojourn.ports import Clock, UserStore
 from sojourn.strategies import Issued, JWTStrategy
@@ -51,11 +50,11 @@ class Loaded(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     unavailable: StoreUnavailable | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried(Generic[ClaimsT]):
+class Carried(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     """What a Cookie header carries: a token and the session it opens, or the step that refused."""
 
-    token: str = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
+    token: str
     session: Session[ClaimsT] | None = None
     step: str = "missing"
     detail: str = ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from sojourn.callbacks import Callbacks, call
 from sojourn.cookies import Cookie, CookieNames, parse_cookie_header
 from sojourn.http import Request, query_first, read_fields
+from sojourn.models import Value
 from sojourn.policy import csrf, redirects
 
 __all__ = ["Visit", "read_visit"]
@@ -22,18 +22,18 @@ _LONGEST_COOKIE_VALUE: Final = 3900
 """Characters, percent-encoded: beyond 4096 with its name a browser drops a cookie without a word (RFC 6265bis 5.6)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(Value, frozen=True, kw_only=True):
     """One request to an endpoint.
 
     `csrf_refusal` is the step that refused the CSRF defence, or `None`; `callback_url` has passed the redirect rule;
     `set_cookies` are the CSRF and callback-url cookies that changed.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"fields", "cookies", "csrf_token"})
     request: Request
-    fields: Mapping[str, Any] = field(repr=False)
-    cookies: Mapping[str, str] = field(repr=False)
-    csrf_token: str = field(repr=False)
+    fields: Mapping[str, Any]
+    cookies: Mapping[str, str]
+    csrf_token: str
     csrf_refusal: str | None
     callback_url: str
     set_cookies: tuple[Cookie, ...]

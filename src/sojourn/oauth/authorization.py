@@ -6,10 +6,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from sojourn.models import Value
 from sojourn.oauth.answers import error_code, same
 from sojourn.oauth.discovery import Metadata
 from sojourn.oauth.steps import refuse
@@ -46,13 +46,13 @@ _ANSWER: Final = frozenset(
 _CODE: Final = re.compile(r"[ -~]{1,4096}")  # RFC 6749 A.11
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedCallback:
+class VerifiedCallback(Value, frozen=True, kw_only=True):
     """A provider's answer that passed every check: made by `read_callback` alone, needed for the tokens."""
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"code"})
     provider: OAuthProvider | OIDCProvider
     transaction: Transaction
-    code: str = field(repr=False)
+    code: str
 
 
 def url(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
+import msgspec
 
 from sojourn.errors import SignInRefused
-from sojourn.models import Account, Profile
+from sojourn.models import Account, Profile, Value
 from sojourn.oauth import authorization, discovery, id_token, token_endpoint, userinfo
 from sojourn.oauth.answers import json_value
 from sojourn.oauth.authorization import VerifiedCallback
@@ -26,18 +26,18 @@ from sojourn.providers.profiles import normalise
 __all__ = ["Identity", "OAuthClient"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Value, frozen=True, kw_only=True):
     """Who a provider says somebody is.
 
     `raw` is its own document, `claims` the session claims that its enrichments fill, `tokens` what it handed out.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"raw"})
     profile: Profile
     account: Account
     tokens: ProviderTokens
-    raw: Mapping[str, Any] = field(repr=False)
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any]
+    claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class OAuthClient:

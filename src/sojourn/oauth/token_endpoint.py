@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote_plus
 
 from sojourn.errors import SignInRefused
+from sojourn.models import Value
 from sojourn.oauth.answers import error_code, json_object, json_value, number
 from sojourn.oauth.authorization import VerifiedCallback
 from sojourn.oauth.discovery import Metadata
@@ -25,16 +25,16 @@ _TOKEN: Final = re.compile(r"[!-~]{1,16384}")  # goes into a header
 _LONGEST_LIFE: Final = 10**9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderTokens:
+class ProviderTokens(Value, frozen=True, kw_only=True):
     """What the provider handed out; the members that are known, and nothing else it may have said.
 
     `expires_at` is epoch seconds, `scope` blank-separated. `repr` shows no token.
     """
 
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
-    id_token: str | None = field(default=None, repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"access_token", "refresh_token", "id_token"})
+    access_token: str
+    refresh_token: str | None = None
+    id_token: str | None = None
     scope: str | None = None
     expires_at: int | None = None
 

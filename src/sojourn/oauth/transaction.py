@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import msgspec
 
 from sojourn.errors import TokenError
+from sojourn.models import Value
 from sojourn.oauth.answers import same
 from sojourn.oauth.steps import refuse
 from sojourn.providers.base import OAuthProvider, OIDCProvider
@@ -30,16 +30,16 @@ class Seal(Protocol):
     def open(self, token: str) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(Value, frozen=True, kw_only=True):
     """What a callback must match. `state`, `nonce` and `verifier` are secrets; `expires_at` is epoch seconds."""
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"state", "verifier", "nonce"})
     provider: str
     callback_url: str
     expires_at: int
-    state: str = field(repr=False)
-    verifier: str = field(repr=False)
-    nonce: str | None = field(default=None, repr=False)
+    state: str
+    verifier: str
+    nonce: str | None = None
 
     @property
     def id(self) -> str:

@@ -1,7 +1,8 @@
 """The built-in pages: sign-in, sign-out, error and verify-request (nextauth.md 1.5).
 
 They work without JavaScript, carry no inline script or style, and name no error that is not in `texts`. Templates are
-read when the first page is rendered, so that whoever brings pages of their own needs no jinja2.
+read when the first page is rendered, so that whoever brings pages of their own needs no jinja2; the stylesheet, when it
+is first asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAGE_HEADERS",
-    "STYLESHEET",
-    "STYLESHEET_HASH",
     "STYLESHEET_HEADERS",
     "ErrorView",
     "ProviderView",
@@ -35,12 +33,11 @@ __all__ = [
     "page_headers",
     "sign_in_page",
     "sign_out_page",
+    "stylesheet",
     "stylesheet_url",
     "verify_request_page",
 ]
 
-STYLESHEET: Final[bytes] = files(__name__).joinpath("pages.css").read_bytes()
-STYLESHEET_HASH: Final[str] = hashlib.sha256(STYLESHEET).hexdigest()[:16]
 STYLESHEET_HEADERS: Final[tuple[tuple[str, str], ...]] = (
     ("Content-Type", "text/css; charset=utf-8"),
     ("Cache-Control", "public, max-age=31536000, immutable"),
@@ -131,9 +128,17 @@ def verify_request_page(view: VerifyRequestView) -> bytes:
     return _render("verify-request.html", view=view)
 
 
+@cache
+def stylesheet() -> bytes:
+    """The one stylesheet of all pages."""
+    from importlib.resources import files  # 9 ms
+
+    return files(__name__).joinpath("pages.css").read_bytes()
+
+
 def stylesheet_url(base: str) -> str:
-    """Where the pages look for `STYLESHEET`, under `base`; the query changes with the content."""
-    return f"{base}/pages.css?v={STYLESHEET_HASH}"
+    """Where the pages look for the stylesheet, under `base`; the query changes with the content."""
+    return f"{base}/pages.css?v={hashlib.sha256(stylesheet()).hexdigest()[:16]}"
 
 
 def page_headers(form_targets: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:

@@ -14,8 +14,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
+
+from sojourn.models import Value
 
 __all__ = ["CSRFPair", "read_or_make", "refuse"]
 
@@ -23,12 +24,12 @@ __all__ = ["CSRFPair", "read_or_make", "refuse"]
 _PAIR: Final = re.compile(r"([0-9a-f]{64})\|([0-9a-f]{64})(?:\|.*)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CSRFPair:
+class CSRFPair(Value, frozen=True, kw_only=True):
     """The token and its cookie. `verified_cookie` is False for a new pair, whose cookie must be set."""
 
-    token: str = field(repr=False)
-    cookie_value: str = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"token", "cookie_value"})
+    token: str
+    cookie_value: str
     verified_cookie: bool
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, get_args
 
+import msgspec
+
 from sojourn.errors import ConfigError
-from sojourn.models import Profile
+from sojourn.models import Profile, Value
 from sojourn.ports import TransportRequest
 from sojourn.providers import urls
 from sojourn.providers.profiles import openid_profile
@@ -54,8 +55,7 @@ _ID: Final = re.compile(r"[a-z0-9-]{1,64}")
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")  # RFC 6749 3.3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Enrichment:
+class Enrichment(msgspec.Struct, frozen=True, kw_only=True):
     """One more question to a provider after the profile, in halves.
 
     `request(access_token, raw)` builds it; `read(document, raw)` turns the decoded JSON of a 200 answer into members
@@ -66,7 +66,7 @@ class Enrichment:
     name: str
     request: Callable[[str, Mapping[str, Any]], TransportRequest]
     read: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
-    claims: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def _named(provider_id: object, name: object) -> str:
@@ -77,8 +77,7 @@ def _named(provider_id: object, name: object) -> str:
     return name if isinstance(name, str) else provider_id
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientProvider:
+class ClientProvider(Value, frozen=True, kw_only=True):
     """What every provider has to which this application is an OAuth 2 client.
 
     `trust_email=True` says that addresses this provider calls verified may link accounts. `private_key` is a PEM or JWK
@@ -86,21 +85,25 @@ class ClientProvider:
     replaces them. `enrich` asks for more after the profile.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"client_secret", "private_key"})
     id: str
     client_id: str
-    client_secret: str | None = field(default=None, repr=False)
+    client_secret: str | None = None
     name: str = ""
     trust_email: bool = False
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"
-    private_key: str | None = field(default=None, repr=False)
-    authorization_params: Mapping[str, str] = field(default_factory=dict, hash=False)
+    private_key: str | None = None
+    authorization_params: Mapping[str, str] = msgspec.field(default_factory=dict)
     enrich: Sequence[Enrichment] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.id)  # a mapping has no hash
 
     def _refuse(self, key: str, seen: str, fix: str) -> ConfigError:
         return ConfigError(f"providers.{self.id}.{key}", seen, fix)
 
     def _check_client(self) -> None:
-        object.__setattr__(self, "name", _named(self.id, self.name or None))
+        msgspec.structs.force_setattr(self, "name", _named(self.id, self.name or None))
         for key, required in (("client_id", True), ("client_secret", False), ("private_key", False)):
             value = getattr(self, key)
             if value is None and not required:
@@ -168,8 +171,7 @@ class ClientProvider:
             raise self._refuse(key, f"{shown} cannot be used: {reason}", "Use https (http is for loopback hosts only).")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OAuthProvider(ClientProvider):
+class OAuthProvider(ClientProvider, frozen=True, kw_only=True):
     """A plain OAuth 2 provider: its endpoints, and how its profile document becomes a `Profile`.
 
     `issuer` is what the provider sends as `iss` (RFC 9207), if it does.
@@ -195,8 +197,7 @@ class OAuthProvider(ClientProvider):
             raise self._refuse("profile", "it is not callable", "Pass a function from the raw profile to a Profile.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OIDCProvider(ClientProvider):
+class OIDCProvider(ClientProvider, frozen=True, kw_only=True):
     """An OpenID provider, known by its issuer alone; everything else is discovered.
 
     `id_token_signed_response_alg` is the one algorithm that ID tokens may have. `trusted_audiences` are further members
@@ -231,12 +232,10 @@ class OIDCProvider(ClientProvider):
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CredentialsProvider:
+class CredentialsProvider(msgspec.Struct, frozen=True, kw_only=True):
     """Sign-in by name and password.
 
     `authorize(form)` answers who that is, or `None`; plain or async. Without it the users table is asked.
-    `trust_email=True` says that addresses it calls verified may link accounts.
     `trust_email=True` says that addresses it calls verified may link accounts.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from sojourn.errors import ConfigError
 from sojourn.ports import Clock, OnceStore, RevocationLog, UserStore, system_clock
@@ -22,8 +23,7 @@ class _Connection(Protocol):
     async def aclose(self) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stores:
+class Stores(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one database keeps for Sojourn, behind the ports."""
 
     users: UserStore

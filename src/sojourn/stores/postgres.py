@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
+
 from sojourn.errors import Conflict, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
@@ -127,7 +129,7 @@ class PostgresRevocationLog:
         self._clock = clock
 
     async def append(self, revocation: Revocation) -> None:
-        if not await self._pool.fetch(ask.APPEND, {**asdict(revocation), "now": self._clock()}):
+        if not await self._pool.fetch(ask.APPEND, {**msgspec.structs.asdict(revocation), "now": self._clock()}):
             raise StoreUnavailable("database", "the row of sojourn_counters is gone")
 
     async def read(self, after: int = 0) -> tuple[int, Sequence[Revocation]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
+import msgspec
 from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
@@ -219,7 +220,7 @@ class SQLiteRevocationLog:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(_FORGET_REVOCATIONS, {"now": now})
-            connection.execute(_APPEND, asdict(revocation))
+            connection.execute(_APPEND, msgspec.structs.asdict(revocation))
 
         await self._database.write(job)
 

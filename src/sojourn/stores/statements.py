@@ -38,7 +38,7 @@ BATCH: Final[ColumnElement[int]] = literal_column("32")
 
 USER_FIELDS: Final = tuple(field.name for field in fields(User))
 ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
-REVOCATION_FIELDS: Final = tuple(field.name for field in fields(Revocation))
+REVOCATION_FIELDS: Final = Revocation.__struct_fields__
 CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
 
 _user = [users.c[name] for name in USER_FIELDS]

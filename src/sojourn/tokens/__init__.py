@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sojourn.tokens.raw import open_token, seal_token
 from sojourn.tokens.sealed import AuthJSV5, NextAuthV4
 from sojourn.tokens.signed import Algorithm, SignedJWT
 
-__all__ = ["Algorithm", "AuthJSV5", "NextAuthV4", "SignedJWT", "TokenFormat", "open_token", "seal_token"]
+__all__ = ["Algorithm", "AuthJSV5", "NextAuthV4", "SignedJWT", "TokenFormat"]
 
 
 class TokenFormat(Protocol):
@@ -24,5 +23,5 @@ class TokenFormat(Protocol):
         ...
 
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
-        """The token, under the newest key. `entropy`: 16 fresh bytes from `os.urandom` that nothing else ever uses."""
+        """The token, under the newest key. `entropy`: `os.urandom`'s, whose first 16 bytes nothing else ever uses."""
         ...

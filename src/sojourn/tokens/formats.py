@@ -16,7 +16,7 @@ __all__ = ["session_format"]
 
 
 def session_format(
-    kind: Literal["jwe", "HS256", "EdDSA", "ES256", "RS256"],
+    kind: Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"],
     compat: str,
     *,
     keyring: Keyring,

@@ -20,16 +20,25 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from sojourn.errors import TokenError
 from sojourn.keys import Keyring
-from sojourn.tokens.base64url import LAST, decode, decode_aligned, encode
+from sojourn.tokens.base64url import FILL, LAST, URL, decode, decode_aligned, encode, encode_padded
 from sojourn.tokens.header import LONGEST_TOKEN, read_header
 
 __all__ = ["AuthJSV5", "NextAuthV4"]
 
 _MEMBERS: Final = frozenset({"alg", "enc", "kid", "typ"})
-_PADDING: Final = ("", "", "==", "=")
 _IV: Final = 16  # characters of 12 bytes
 _AFTER_IV: Final = 24  # a dot, and a dot and the 22 characters of 16 bytes at the end
+# Iv and ciphertext end in the middle of a group of three bytes, four characters. Zero bytes complete it, so that one
+# call codes them together with the tag.
+_ZEROS: Final = (b"", b"\0\0", b"\0")  # by the payload's length modulo 3
+# Slices are made once, too: one costs as much as what it cuts.
+_IV_BYTES, _SEALED_BYTES, _TAG_BYTES = slice(0, 12), slice(12, None), slice(-16, None)
+_CIPHERTEXT_BYTES: Final = (_SEALED_BYTES, _SEALED_BYTES, slice(12, -18), slice(12, -17))  # by characters modulo 4
+_BEFORE_TAG: Final = slice(0, -16)
+_IV_TEXT, _TAG_TEXT = slice(0, _IV), slice(-24, -2)  # of a text that ends in 22 characters and `==`
+_CIPHERTEXT_TEXT: Final = (slice(_IV, -24), slice(_IV, -26), slice(_IV, -25))  # by the payload's length modulo 3
 _Decrypt = Callable[[bytes, bytes, bytes], bytes]
+_Open = Callable[[str], bytes]
 _NO_KEY: Final = "no key of this server opens it: made with a secret this server never had, or altered"
 
 
@@ -41,36 +50,32 @@ class NextAuthV4:
 
     name: Final = "nextauth-v4"
     _HEADER: Final = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"  # {"alg":"dir","enc":"A256GCM"}
-    _AAD: Final = _HEADER.encode()
-    _START: Final = _HEADER + ".."
-    _FIRST: Final = len(_START)
 
     def __init__(self, keyring: Keyring, *, salt: str = "") -> None:
         info = "NextAuth.js Generated Encryption Key" + (f" ({salt})" if salt else "")
         ciphers = [AESGCM(key) for key in keyring.derive(info=info, salt=salt)]
         self._encrypt = ciphers[0].encrypt
         self._decrypts = tuple(cipher.decrypt for cipher in ciphers)
-
-    def open(self, token: str) -> bytes:
+        self._aad = self._HEADER.encode()
+        self._start = self._HEADER + ".."
+        self.open: Final = _gcm_opener(self._HEADER, self._decrypts, self._open_other)
         """The payload; raises `TokenError`: "form", "header" or "key"."""
-        if token.startswith(self._START):
-            return _open_gcm(token, self._FIRST, self._AAD, self._decrypts)
+
+    def _open_other(self, token: str) -> bytes:
         text, header = _read_jwe_header(token)
         if header.get("enc") != "A256GCM":
             raise TokenError("header", "enc is not A256GCM")
-        return _open_gcm(token, len(text) + 2, text.encode(), self._decrypts)
+        return _gcm_opener(text, self._decrypts, self.open)(token)
 
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
-        """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
-        iv = os.urandom(12) if entropy is None else entropy[:12]
-        sealed = iv + self._encrypt(iv, payload, self._AAD)
-        # The iv fills whole groups of four characters: one call encodes it with the ciphertext, and with that, if its
-        # last group is full, the tag.
-        if len(payload) % 3 == 0:
-            text = encode(sealed)
-            return f"{self._START}{text[:_IV]}.{text[_IV:-22]}.{text[-22:]}"
-        text = encode(sealed[:-16])
-        return f"{self._START}{text[:_IV]}.{text[_IV:]}.{encode(sealed[-16:])}"
+        """The token. `entropy`: `os.urandom`'s, whose first 16 bytes nothing else uses; drawn here when absent."""
+        iv = os.urandom(12) if entropy is None else entropy[_IV_BYTES]
+        sealed = self._encrypt(iv, payload, self._aad)
+        over = len(payload) % 3
+        if over:
+            sealed = sealed[_BEFORE_TAG] + _ZEROS[over] + sealed[_TAG_BYTES]
+        text = encode_padded(iv + sealed, URL)
+        return f"{self._start}{text[_IV_TEXT]}.{text[_CIPHERTEXT_TEXT[over]]}.{text[_TAG_TEXT]}"
 
 
 class AuthJSV5:
@@ -116,12 +121,12 @@ class AuthJSV5:
                 if cipher is None:
                     raise TokenError("key", "its kid names no key of this server")
                 step = "key" if kid is None else "signature"
-                return _open_gcm(token, len(text) + 2, text.encode(), (cipher.decrypt,), step)
+                return _gcm_opener(text, (cipher.decrypt,), self.open, step)(token)
             case _:
                 raise TokenError("header", "enc is neither A256CBC-HS512 nor A256GCM")
 
     def seal(self, payload: bytes, entropy: bytes | None = None) -> str:
-        """The token. `entropy`: 16 bytes from `os.urandom` that nothing else uses; drawn here when absent."""
+        """The token. `entropy`: `os.urandom`'s, whose first 16 bytes nothing else uses; drawn here when absent."""
         iv = os.urandom(16) if entropy is None else entropy[:16]
         padder = PKCS7(128).padder()
         encryptor = Cipher(AES(self._newest[32:]), CBC(iv)).encryptor()
@@ -139,37 +144,47 @@ def _read_jwe_header(token: str) -> tuple[str, dict[str, str]]:
     return text, header
 
 
-def _open_gcm(token: str, first: int, aad: bytes, decrypts: tuple[_Decrypt, ...], step: str = "key") -> bytes:
-    """The payload of a `dir` token with A256GCM (RFC 7518 5.3) whose iv begins at `first`; every key is tried."""
-    middle = first + _IV
-    size = len(token) - middle - _AFTER_IV
-    rest = size & 3
-    if (
-        not 0 < size < LONGEST_TOKEN
-        or token[middle] != "."
-        or token[-23] != "."
-        or token[-24] not in LAST[rest]
-        or token[-1] not in "AQgw"
-        or "+" in token
-        or "/" in token
-    ):
-        raise TokenError("form", "iv, ciphertext or tag is not canonical base64url of its length")
-    try:
-        # The iv fills whole groups of four characters: one call decodes it with the ciphertext, and with a full last
-        # group of that, the tag too.
-        if rest == 0:
-            sealed = decode_aligned(f"{token[first:middle]}{token[middle + 1 : -23]}{token[-22:]}==")
-        else:
-            sealed = decode_aligned(token[first:middle] + token[middle + 1 : -23] + _PADDING[rest])
-            sealed += decode_aligned(token[-22:] + "==")
-    except ValueError:
-        raise TokenError("form", "iv, ciphertext or tag is not base64url") from None
-    for decrypt in decrypts:
+def _gcm_opener(header: str, decrypts: tuple[_Decrypt, ...], others: _Open, step: str = "key") -> _Open:
+    """What opens `dir` tokens with A256GCM (RFC 7518 5.3) under one header; every key is tried.
+
+    `others` opens those with another header. A closure, so that what the header fixes is worked out only once.
+    """
+    aad = header.encode()
+    start = header + ".."
+    middle = len(start) + _IV
+    iv_text, ciphertext, tag = slice(len(start), middle), slice(middle + 1, -23), slice(-22, None)
+    around = middle + _AFTER_IV
+    longest = around + LONGEST_TOKEN
+
+    def open_gcm(token: str) -> bytes:
+        if not token.startswith(start):
+            return others(token)
+        size = len(token)
+        rest = size - around & 3
+        if (
+            not around < size < longest
+            or token[middle] != "."
+            or token[-23] != "."
+            or token[-24] not in LAST[rest]
+            or token[-1] not in "AQgw"
+            or "+" in token
+            or "/" in token
+        ):
+            raise TokenError("form", "iv, ciphertext or tag is not canonical base64url of its length")
         try:
-            return decrypt(sealed[:12], sealed[12:], aad)
-        except InvalidTag:
-            continue
-    raise TokenError(step, _NO_KEY)
+            data = decode_aligned(f"{token[iv_text]}{token[ciphertext]}{FILL[rest]}{token[tag]}==", URL, True)
+        except ValueError:
+            raise TokenError("form", "iv, ciphertext or tag is not base64url") from None
+        iv = data[_IV_BYTES]
+        sealed = data[_CIPHERTEXT_BYTES[rest]] + data[_TAG_BYTES] if rest else data[_SEALED_BYTES]
+        for decrypt in decrypts:
+            try:
+                return decrypt(iv, sealed, aad)
+            except InvalidTag:
+                continue
+        raise TokenError(step, _NO_KEY)
+
+    return open_gcm
 
 
 def _open_cbc(token: str, header: str, key: bytes, step: str) -> bytes:

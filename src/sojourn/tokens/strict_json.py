@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["read_object"]
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
-_MOST_LEVELS: Final = 32
+__all__ = ["MOST_LEVELS", "read_object"]
+
+MOST_LEVELS: Final = 32
 _LONGEST_INTEGER: Final = 20  # digits and sign of anything that fits 64 bits
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[][{}]")
@@ -23,12 +26,14 @@ def read_object(data: bytes) -> dict[str, Any]:
     """
     text = data.decode()
     _check_depth(text)
-    value = _DECODER.decode(text)
+    value = _decoder().decode(text)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     if "\\u" in text:
         # An escape can spell half a character, which is no Unicode text: encoding refuses it.
-        json.dumps(value, ensure_ascii=False).encode()
+        from json import dumps
+
+        dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -36,8 +41,8 @@ def _check_depth(text: str) -> None:
     level = 0
     for bracket in _BRACKETS.findall(_TEXTS.sub("", text)):
         level += 1 if bracket in "[{" else -1
-        if level > _MOST_LEVELS:
-            raise ValueError(f"more than {_MOST_LEVELS} levels")
+        if level > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS} levels")
 
 
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,6 +69,8 @@ def _constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_number, parse_constant=_constant
-)
+@cache
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder  # only for what strangers wrote
+
+    return JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_number, parse_constant=_constant)

@@ -12,7 +12,8 @@ export function clockTime(at) {
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60];
-  if (days) return `${days} d ${hours} h`;
+  if (days) return hours ? `${days} d ${hours} h` : `${days} d`;
+  if (hours && !minutes) return `${hours} h`;
   if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
   if (minutes && whole % 60 === 0) return `${minutes} min`;
   if (minutes) return `${minutes}:${String(whole % 60).padStart(2, "0")} min`;
