@@ -50,8 +50,9 @@ async def own_backends(other: Any) -> set[int]:
 
 
 async def until_one_waits_for_a_lock(other: Any) -> None:
-    while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await checkpoint()
+    with anyio.fail_after(10):
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await checkpoint()
 
 
 async def test_who_reads_up_to_a_position_misses_nothing_that_is_committed_later(
@@ -110,8 +111,9 @@ async def test_a_lock_that_does_not_go_is_not_waited_for_longer_than_promised_an
         assert time.monotonic() - began < 4
         assert await database.users.get("1") == ADA
         # Ended by the server itself, so that nobody finds it done after the answer was "no".
-        while await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            await checkpoint()
+        with anyio.fail_after(10):
+            while await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await checkpoint()
     assert await database.users.get("1") == ADA
 
 
@@ -144,8 +146,9 @@ async def test_whoever_is_cancelled_takes_the_connection_along(database: Postgre
             await until_one_waits_for_a_lock(other)
             tasks.cancel_scope.cancel()
         assert await database.users.get("1") == ADA
-        while before & await own_backends(other):
-            await checkpoint()
+        with anyio.fail_after(10):
+            while before & await own_backends(other):
+                await checkpoint()
     assert await database.users.get("1") == ADA
 
 
@@ -233,8 +236,9 @@ async def test_closing_finishes_what_was_asked(url: str, other: Any) -> None:
         assert await other.fetchval("SELECT count(*) FROM users") == 20
     assert "closed" in await unavailable(database.users.get("user-1"))
     await database.aclose()
-    while await own_backends(other):
-        await checkpoint()
+    with anyio.fail_after(10):
+        while await own_backends(other):
+            await checkpoint()
     await database.connect()
     assert await database.users.get("user-1") == User(id="user-1")
     await database.aclose()

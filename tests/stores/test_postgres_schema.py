@@ -152,6 +152,15 @@ async def test_a_host_without_a_name_or_a_server_may_have_one_later() -> None:
         await database.aclose()
 
 
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(url: str) -> None:
+    address, _, name = url.rpartition("/")
+    user, _, host = address.rpartition("@")
+    database = PostgresDatabase(f"{user}@127.0.0.1:1,{host}/{name}?target_session_attrs=primary")
+    await database.connect()
+    await database.users.create(ADA)
+    await database.aclose()
+
+
 @pytest.mark.parametrize("missing", ["asyncpg", "sqlalchemy"])
 def test_without_a_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     for name in [name for name in sys.modules if name.startswith("sojourn.stores.")]:
