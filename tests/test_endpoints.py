@@ -192,6 +192,19 @@ async def test_auth_js_speaks_null_and_its_header() -> None:
     assert (await browser.session())["user"]["name"] == "Ada"
 
 
+@pytest.mark.parametrize("path", ["/signin/credentials", "/signout", "/callback/credentials"])
+async def test_auth_js_names_a_missing_csrf_token_on_the_sign_in_page(path: str) -> None:
+    browser = Browser(make_auth(compat="authjs-v5"))
+    answer = await browser.send("POST", path, form={}, headers={"x-auth-return-redirect": "1"})
+    assert body_of(answer) == {"url": "http://127.0.0.1:8000/api/auth/signin?error=MissingCSRF"}
+
+
+async def test_auth_js_reports_openid_providers_as_such() -> None:
+    oidc = OIDC(id="op", issuer="http://127.0.0.1:9", client_id="c", client_secret="s")
+    answer = await Browser(make_auth(compat="authjs-v5", providers=[oidc])).send("GET", "/providers")
+    assert body_of(answer)["op"]["type"] == "oidc"
+
+
 async def test_secure_names_on_https() -> None:
     auth = make_auth(base_url="https://app.example")
     browser = Browser(auth)

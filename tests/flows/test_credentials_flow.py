@@ -3,7 +3,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from sojourn import Callbacks, ClaimsChange, Profile, RateLimit, SignInAttempt
+from sojourn import Callbacks, ClaimsChange, Profile, RateLimit, SignInAttempt, StoreUnavailable
+from sojourn.errors import Conflict
 from sojourn.events import Event, SessionStarted, SignInFailed, UserCreated
 from sojourn.providers import Credentials
 from sojourn.testing import DrivenClock
@@ -195,3 +196,51 @@ async def test_a_new_user_page_gets_the_way_back() -> None:
     browser = Browser(make_auth(database="memory:", pages=Pages(new_user="/welcome")))
     answer = await browser.post("/callback/credentials", username="ada", password="right", callbackUrl="/in?x=1")
     assert body_of(answer) == {"url": "/welcome?callbackUrl=http%3A%2F%2F127.0.0.1%3A8000%2Fin%3Fx%3D1"}
+
+
+async def test_claims_too_large_to_sign_in_with_are_refused_and_the_session_before_lives_on() -> None:
+    def fill(claims: MyClaims, change: ClaimsChange) -> MyClaims:
+        return claims.replace(picture="x" * 30_000) if claims.sub == "grace" else claims
+
+    events: list[Event] = []
+    browser = Browser(make_auth(events=events, callbacks=Callbacks(claims=fill)))
+    await browser.sign_in("ada")
+    answer = await browser.sign_in("grace")
+    assert body_of(answer) == {"url": f"{ERROR}?error=Callback"}
+    assert [event.step for event in events if isinstance(event, SignInFailed)] == ["claims_too_large"]
+    assert (await browser.session())["user"]["name"] == "Ada"
+
+
+async def test_an_authorize_whose_store_is_down_is_an_outage_and_no_wrong_password() -> None:
+    def down(form: object) -> Profile | None:
+        raise StoreUnavailable("directory", "down")
+
+    browser = Browser(make_auth(providers=[Credentials(authorize=down)]))
+    answer = await browser.sign_in()
+    assert answer.status == 503
+    assert header_of(answer, "retry-after")
+
+
+async def test_limits_can_be_switched_off() -> None:
+    browser = Browser(make_auth(rate_limit=RateLimit(sign_in=None)))
+    for _ in range(30):
+        assert (await browser.sign_in("ada", "wrong")).status == 401
+    assert (await browser.sign_in("ada", "right")).status == 200
+
+
+async def test_starting_a_credentials_sign_in_leads_to_its_form() -> None:
+    browser = Browser(make_auth())
+    answer = await browser.post("/signin/credentials")
+    assert body_of(answer) == {"url": "http://127.0.0.1:8000/api/auth/signin"}
+
+
+async def test_whoever_keeps_losing_the_race_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser(make_auth(database="memory:"))
+
+    async def taken(user: object, account: object = None, password_hash: object = None) -> object:
+        raise Conflict("account")
+
+    monkeypatch.setattr(browser.auth._stores.users, "create", taken)
+    answer = await browser.sign_in()
+    assert answer.status == 503
+    assert SESSION not in browser.jar

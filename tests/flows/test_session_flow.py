@@ -339,3 +339,37 @@ async def test_a_disabled_user_is_not_extended() -> None:
     loaded = await browser.load()
     assert loaded.code == "session_ended"
     assert SESSION not in browser.jar
+
+
+async def test_a_stale_form_beside_the_real_one_signs_nobody_out_and_goes_with_the_next_write() -> None:
+    clock = DrivenClock()
+    browser = Browser(make_auth(clock))
+    await browser.sign_in()
+    token = browser.jar[SESSION]
+    browser.jar |= {SESSION: "stale", f"{SESSION}.0": token[:100], f"{SESSION}.1": token[100:]}
+    assert (await browser.load()).session is not None
+    clock.advance("2h")
+    await browser.load()
+    assert [name for name in browser.jar if name.startswith(SESSION)] == [SESSION]
+    browser.jar |= {f"{SESSION}.0": "stale", SESSION: "stale too"}
+    assert (await browser.load()).code == "session_invalid"
+
+
+async def test_claims_that_grow_too_large_at_a_refresh_leave_the_session_as_it_was() -> None:
+    clock = DrivenClock()
+
+    def fill(claims: MyClaims, change: ClaimsChange) -> MyClaims:
+        return claims.replace(name="x" * 30_000) if change.trigger == "refresh" else claims
+
+    browser = Browser(make_auth(clock, callbacks=Callbacks(claims=fill)))
+    await browser.sign_in()
+    before = browser.jar[SESSION]
+    clock.advance("2h")
+    assert (await browser.load()).session is not None
+    assert browser.jar[SESSION] == before
+
+
+async def test_updating_without_a_session_is_no_session() -> None:
+    browser = Browser(make_auth())
+    answer = await browser.send("POST", "/session", data={"csrfToken": await browser.csrf(), "data": 1})
+    assert (answer.status, answer.body) == (200, b"{}")

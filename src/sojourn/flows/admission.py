@@ -79,12 +79,12 @@ class Admission(Generic[ClaimsT]):
             return Admitted(session=None, location=answer)
         user, created = await self._user(proof, current)
         claims = await self._claims(proof, user, created)
-        if current is not None:
-            await self._revoker.end(current, "replaced")
         try:
             issued = self._strategy.issue(claims)
         except ClaimsTooLarge as error:
             raise SignInRefused("Callback", "claims_too_large", str(error)) from error
+        if current is not None:
+            await self._revoker.end(current, "replaced")
         session = issued.session
         await self._emit(
             SessionStarted(

@@ -46,8 +46,6 @@ class Revoker:
 
     async def end(self, session: Session[Any], reason: str) -> None:
         """End this session; every token of it, older or newer, is refused from here on."""
-        if not session.sid:
-            return
         now = self._clock()
         revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
         await self._log.append(revocation)

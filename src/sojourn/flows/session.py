@@ -95,6 +95,8 @@ class SessionFlow(Generic[ClaimsT]):
     ) -> None:
         self._strategy = strategy
         self._names = names
+        self._session_name = names.session
+        self._max_chunks = names.max_chunks
         self._lifetimes = lifetimes
         self._callbacks = callbacks
         self._users = users
@@ -123,16 +125,9 @@ class SessionFlow(Generic[ClaimsT]):
 
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
         """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`."""
-        token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
-        if token is None:
-            return None
-        try:
-            session = self._strategy.open(token)
-        except TokenError:
-            return None
-        if refresh.decide(session, self._lifetimes, self._clock()) is not refresh.KEEP:
-            return None
-        return Loaded(session=self._bound(session))
+        token = session_cookie_from_header(cookie_header, self._session_name, max_chunks=self._max_chunks)
+        session = self._strategy.current(token) if token is not None else None
+        return None if session is None else Loaded(session=self._bound(session))
 
     async def load(self, cookie_header: str, client: str | None = None) -> Loaded[ClaimsT]:
         """The session that this Cookie header carries, extended if it is due."""
