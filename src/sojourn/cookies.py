@@ -45,6 +45,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _PATH: Final = re.compile(r"/[!-:<-~]*")
 _UNRESERVED: Final = "!~*'()"  # beside what `quote` never touches: letters, digits and `_.-~`
+_FRAMING: Final = ' \t"'  # what may stand around a value without being part of it
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Two digits are far beyond any real chunk; more would let a neighbour blow up our answer with deletions.
 _INDEX: Final = re.compile(r"0|[1-9][0-9]?")
@@ -245,10 +246,12 @@ def session_cookie_from_header(header: str, name: str, *, max_chunks: int = MAX_
     if (
         header[after - 1 : after] == "="
         and (start == 0 or header[start - 2 : start] == "; ")
-        and header.count(";", 0, start) < MAX_COOKIES
+        and (start < MAX_COOKIES or header.count(";", 0, start) < MAX_COOKIES)
     ):
         end = header.find(";", after)
-        value = _value(header[after:] if end < 0 else header[after:end])
+        value = header[after:] if end < 0 else header[after:end]
+        if "%" in value or value[:1] in _FRAMING or value[-1:] in _FRAMING:
+            value = _value(value)
         if value:
             return value
     return _read(parse_cookie_header(header), name, max_chunks).value

@@ -62,13 +62,13 @@ class JWTStrategy(Generic[ClaimsT]):
         self._lifetimes = lifetimes
         self._same_successor = max(1, min(_SAME_SUCCESSOR, lifetimes.update_age))
         self._ended = ended
-        self._is_ended = ended.is_ended
+        self.is_ended: Final = ended.is_ended
         self._clock = clock
         self._budget = budget
         self._farthest = lifetimes.max_age + LIFETIME_MARGIN
         self._max_age = lifetimes.max_age
         self._absolute_age = lifetimes.absolute_age
-        self._shareable = codec.shareable
+        self.shareable: Final = codec.shareable
         self._seen: dict[str, Session[ClaimsT]] = {}
         self._successors: dict[str, Issued[ClaimsT]] = {}
 
@@ -76,7 +76,7 @@ class JWTStrategy(Generic[ClaimsT]):
         """The session of a valid token; raises `TokenError` with the step that refused."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
-        if now < session.expires_at and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.issued_at):
             return session
         return self._judge(session, now, grace_period=0)
 
@@ -84,7 +84,7 @@ class JWTStrategy(Generic[ClaimsT]):
         """As `verify`, but a token that expired within its grace opens too: `refresh.decide` says what follows."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
-        if now < session.expires_at and not self._is_ended(session.sid, session.user_id, session.issued_at):
+        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.issued_at):
             return session
         return self._judge(session, now, grace_period=self._lifetimes.grace_period)
 
@@ -97,10 +97,10 @@ class JWTStrategy(Generic[ClaimsT]):
         now = self._clock()
         random = os.urandom(48)
         new_sid = random[32:].hex() if sid is None else sid
-        if self._is_ended(new_sid, claims.sub, now):
+        if self.is_ended(new_sid, claims.sub, now):
             # Cut-offs are whole seconds: who signs in again within that second would be cut off too.
             now += 1
-            if sid is not None or self._is_ended(new_sid, claims.sub, now):
+            if sid is not None or self.is_ended(new_sid, claims.sub, now):
                 raise TokenError("ended")
         return self._make(
             claims, new_sid, now if auth_time is None else auth_time, now, now + self._max_age, random, None
@@ -113,7 +113,7 @@ class JWTStrategy(Generic[ClaimsT]):
             return None
         session = made.session
         fresh = 0 <= self._clock() - session.issued_at < self._same_successor
-        ended = self._is_ended(session.sid, session.user_id, session.issued_at)
+        ended = self.is_ended(session.sid, session.user_id, session.issued_at)
         return made if fresh and not ended else None
 
     def refresh(
@@ -125,7 +125,7 @@ class JWTStrategy(Generic[ClaimsT]):
         meanwhile (looked at in the step that seals), "absolute_age"; `ClaimsTooLarge`.
         """
         now = self._clock()
-        if self._is_ended(session.sid, session.user_id, session.issued_at):
+        if self.is_ended(session.sid, session.user_id, session.issued_at):
             raise TokenError("ended")
         claims = session.claims if claims is None else claims
         payload = self._open_token(token)
@@ -176,7 +176,7 @@ class JWTStrategy(Generic[ClaimsT]):
         ordinary = auth_time <= issued_at <= now < expires_at <= auth_time + self._absolute_age
         if not ordinary or not_before or expires_at > now + self._farthest or not session.sid:
             self._check_closely(session, not_before, now)
-        elif self._shareable and len(token) <= _LONGEST_SEEN:
+        elif self.shareable and len(token) <= _LONGEST_SEEN:
             if len(self._seen) >= _SEEN:
                 self._seen = {}
             self._seen[token] = session

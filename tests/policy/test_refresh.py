@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.models import Claims, Lifetimes, Session
-from sojourn.policy.refresh import Decision, Keep, Refresh, Reject, decide
+from sojourn.policy.refresh import KEEP, Decision, Keep, Refresh, Reject, decide, keep_until
 
 LIFETIMES = Lifetimes(max_age=1000, update_age=100, grace_period=50, absolute_age=5000)
 
@@ -87,3 +87,18 @@ def test_no_decision_passes_the_absolute_age(
             assert now < found.expires_at + lifetimes.leeway
         case Reject(step=step):
             assert step in {"absolute_age", "expired"}
+
+
+TIME = st.integers(0, 6000)
+
+
+@given(issued_at=TIME, expires_at=TIME, auth_time=TIME, before=st.integers(1, 3000))
+def test_until_then_it_is_kept(issued_at: int, expires_at: int, auth_time: int, before: int) -> None:
+    found = session(issued_at, expires_at, auth_time)
+    assert decide(found, LIFETIMES, keep_until(found, LIFETIMES) - before) is KEEP
+
+
+def test_and_no_longer() -> None:
+    assert keep_until(session(), LIFETIMES) == 100
+    assert keep_until(session(expires_at=50), LIFETIMES) == 50
+    assert keep_until(session(issued_at=4990, expires_at=5990), LIFETIMES) == 5000

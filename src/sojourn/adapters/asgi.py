@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Mu
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 import anyio
+import msgspec
 
 from sojourn.errors import BadRequest, ConfigError
 from sojourn.http import MAX_BODY, Request, Response, problem
@@ -34,6 +35,9 @@ _SCOPE_KEY: Final = "sojourn"
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 # What a cache between us and the browser may act on instead of Cache-Control (RFC 9213 and its forerunners).
 _CACHING: Final = frozenset({b"cache-control", b"cdn-cache-control", b"surrogate-control", b"expires"})
+
+_PRIVATE: Final = (b"cache-control", b"private")
+_VARY: Final = (b"vary", b"Cookie")
 
 logger: logging.Logger = logging.getLogger("sojourn")
 
@@ -68,18 +72,15 @@ class RawHeaders(Mapping[str, str]):
         return len({key for key, _ in self._raw})
 
 
-class LazySession(Generic[ClaimsT]):
+class LazySession(msgspec.Struct, Generic[ClaimsT], eq=False):
     """What one request knows of its session: nothing until somebody asks, the same answer afterwards.
 
     It lies in the scope and so must not hold the scope or `send`: only the collector frees such a cycle.
     """
 
-    __slots__ = ("_waiting", "auth", "loaded")
-
-    def __init__(self, auth: Auth[ClaimsT]) -> None:
-        self.auth: Auth[ClaimsT] = auth
-        self.loaded: Loaded[ClaimsT] | None = None
-        self._waiting: list[anyio.Event] | None = None
+    auth: Auth[ClaimsT]
+    loaded: Loaded[ClaimsT] | None = None
+    _waiting: list[anyio.Event] | None = None
 
     async def load(self, scope: Scope) -> Loaded[ClaimsT]:
         """What the cookie opens; tasks of one request that ask together share one load."""
@@ -102,14 +103,32 @@ class LazySession(Generic[ClaimsT]):
 
 async def load_session(scope: Scope, auth: Auth[ClaimsT]) -> Loaded[ClaimsT]:
     """The session of this scope, loaded once; `ConfigError` when this `auth` is not mounted on the application."""
-    lazy = scope.get(_SCOPE_KEY)
-    if not isinstance(lazy, LazySession) or lazy.auth is not auth:
+    return known_session(scope, auth) or await unknown_session(scope)
+
+
+def known_session(scope: Scope, auth: Auth[ClaimsT]) -> Loaded[ClaimsT] | None:
+    """What can be said without waiting: a session that is good as it is, or what was loaded before.
+
+    Raises `ConfigError` when this `auth` is not mounted on the application.
+    """
+    lazy: LazySession[ClaimsT] | None = scope.get(_SCOPE_KEY)
+    if lazy is None or lazy.auth is not auth:
         seen = "a session was asked for, but this Auth is not mounted on the application"
         raise ConfigError("mount", seen, "Call mount(app, auth).")
-    if lazy.loaded is None:
-        lazy.loaded = auth.current(RawHeaders(scope["headers"]).get("cookie", ""))
-    loaded: Loaded[ClaimsT] | None = lazy.loaded
-    return loaded if loaded is not None else await lazy.load(scope)
+    loaded = lazy.loaded
+    if loaded is None:
+        cookie: bytes = b""
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                cookie = cookie + b"; " + value if cookie else value
+        lazy.loaded = loaded = auth.current(cookie.decode("latin-1"))
+    return loaded
+
+
+def unknown_session(scope: Scope) -> Awaitable[Loaded[Any]]:
+    """What only waiting can tell, once `known_session` has said nothing."""
+    lazy: LazySession[Any] = scope[_SCOPE_KEY]
+    return lazy.load(scope)
 
 
 class SojournMiddleware:
@@ -265,19 +284,18 @@ def _mark(message: Message, loaded: Loaded[Any]) -> None:
             headers[:] = [header for header in headers if header[0].lower() not in _CACHING]
             headers.append((b"cache-control", b"private, no-store"))
         _depend_on_cookie(headers)
-    headers.extend((b"set-cookie", cookie.header().encode("latin-1")) for cookie in loaded.cookies)
+    if loaded.cookies:
+        headers.extend((b"set-cookie", cookie.header().encode("latin-1")) for cookie in loaded.cookies)
 
 
 def _depend_on_cookie(headers: list[tuple[bytes, bytes]]) -> None:
-    cached = varies = False
-    for index, (name, value) in enumerate(headers):
-        if name == b"cache-control":
-            cached = True
-        elif name == b"vary" and not varies:
-            varies = True
-            if not {field.strip() for field in value.lower().split(b",")} & {b"cookie", b"*"}:
-                headers[index] = (name, value + b", Cookie")
-    if not cached:
-        headers.append((b"cache-control", b"private"))
-    if not varies:
-        headers.append((b"vary", b"Cookie"))
+    names = [name for name, _ in headers]
+    if b"cache-control" not in names:
+        headers.append(_PRIVATE)
+    if b"vary" not in names:
+        headers.append(_VARY)
+        return
+    index = names.index(b"vary")
+    value = headers[index][1]
+    if not {field.strip() for field in value.lower().split(b",")} & {b"cookie", b"*"}:
+        headers[index] = (b"vary", value + b", Cookie")

@@ -60,7 +60,7 @@ def mount(app: Starlette, auth: Auth[Any]) -> None:
 
 async def load_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Session[ClaimsT] | None:
     """The session of this request or WebSocket, `None` for nobody; `StoreUnavailable` when that cannot be told."""
-    if _opened_elsewhere(connection, auth):
+    if connection.scope["type"] == "websocket" and _opened_elsewhere(connection, auth):
         return None
     loaded = await asgi.load_session(connection.scope, auth)
     if loaded.unavailable is not None:
@@ -73,9 +73,10 @@ async def require_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Se
 
     For nobody it raises `NotSignedIn`, on a WebSocket `WebSocketException` with code 1008 (1013 when a store is down).
     """
-    if _opened_elsewhere(connection, auth):
+    scope = connection.scope
+    if scope["type"] == "websocket" and _opened_elsewhere(connection, auth):
         raise WebSocketException(status.WS_1008_POLICY_VIOLATION, "origin")
-    loaded = await asgi.load_session(connection.scope, auth)
+    loaded = asgi.known_session(scope, auth) or await asgi.unknown_session(scope)
     if loaded.session is not None:
         return loaded.session
     if connection.scope["type"] == "websocket":
@@ -86,8 +87,6 @@ async def require_session(connection: HTTPConnection, auth: Auth[ClaimsT]) -> Se
 
 def _opened_elsewhere(connection: HTTPConnection, auth: Auth[Any]) -> bool:
     """Whether a page of another origin opened this WebSocket: no CORS holds it back, and the cookie comes along."""
-    if connection.scope["type"] != "websocket":
-        return False
     return connection.headers.get("origin", auth.origin) != auth.origin
 
 

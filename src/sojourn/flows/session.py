@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, assert_never
+from typing import Any, ClassVar, Final, Generic, assert_never
 
 import msgspec
 
@@ -27,6 +27,11 @@ from sojourn.ports import Clock, UserStore
 from sojourn.strategies import Issued, JWTStrategy
 
 __all__ = ["Carried", "Loaded", "SessionFlow"]
+
+# Browsers send the same Cookie header again and again; a longer one may carry anything. Together at most 8 MB.
+_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 2048
+_NOTHING: Final = (None, 0)
 
 # A cookie is deleted only on proof that it can never work again here. A token of an unknown key may be another
 # server's during a roll-out, and one from the future becomes good by waiting.
@@ -94,9 +99,9 @@ class SessionFlow(Generic[ClaimsT]):
         domain: str | None,
     ) -> None:
         self._strategy = strategy
+        self._is_ended = strategy.is_ended
+        self._known: dict[str, tuple[Session[ClaimsT] | None, int]] = {}
         self._names = names
-        self._session_name = names.session
-        self._max_chunks = names.max_chunks
         self._lifetimes = lifetimes
         self._callbacks = callbacks
         self._users = users
@@ -124,10 +129,28 @@ class SessionFlow(Generic[ClaimsT]):
         return Carried(token="", step=error.step, detail=error.detail)
 
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
-        """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`."""
-        token = session_cookie_from_header(cookie_header, self._session_name, max_chunks=self._max_chunks)
-        session = self._strategy.current(token) if token is not None else None
-        return None if session is None else Loaded(session=self._bound(session))
+        """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`.
+
+        A header that came before is not taken apart again; expiry and endings are looked at every time.
+        """
+        now = self._clock()
+        session, until = self._known.get(cookie_header, _NOTHING)
+        if session is None or now >= until or self._is_ended(session.sid, session.user_id, session.issued_at):
+            token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
+            if token is None:
+                return None
+            try:
+                session = self._strategy.open(token)
+            except TokenError:
+                return None
+            until = refresh.keep_until(session, self._lifetimes)
+            if now >= until:
+                return None
+            if self._strategy.shareable and len(cookie_header) <= _LONGEST_KNOWN:
+                if len(self._known) >= _KNOWN:
+                    self._known = {}
+                self._known[cookie_header] = session, until
+        return Loaded(session=session if self._users is None else self._bound(session))
 
     async def load(self, cookie_header: str, client: str | None = None) -> Loaded[ClaimsT]:
         """The session that this Cookie header carries, extended if it is due."""

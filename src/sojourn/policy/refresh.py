@@ -8,7 +8,7 @@ import msgspec
 
 from sojourn.models import Lifetimes, Session
 
-__all__ = ["KEEP", "Decision", "Keep", "Refresh", "Reject", "decide"]
+__all__ = ["KEEP", "Decision", "Keep", "Refresh", "Reject", "decide", "keep_until"]
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -29,6 +29,11 @@ class Reject(msgspec.Struct, frozen=True):
 
 KEEP: Final = Keep()
 Decision = Keep | Refresh | Reject
+
+
+def keep_until(session: Session[Any], lifetimes: Lifetimes) -> int:
+    """The second before which `decide` is sure to keep this session: valid, and not due."""
+    return min(session.issued_at + lifetimes.update_age, session.expires_at, session.auth_time + lifetimes.absolute_age)
 
 
 def decide(session: Session[Any], lifetimes: Lifetimes, now: int) -> Decision:
