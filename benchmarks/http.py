@@ -219,11 +219,14 @@ def measure(rows: Sequence[Row] = ROWS) -> dict[str, float]:
 
 def table(measured: dict[str, float]) -> str:
     """The figures as Markdown, each with the share of its peer's throughput and the budget."""
-    lines = ["| request | CPU µs | of its peer | budget |", "|---|--:|--:|--:|"]
+    lines = ["| request | CPU µs | of its peer | budget |", "|---|--:|--:|---|"]
     for row in ROWS:
         micros = measured[row.name]
         share = f"{measured[row.peer] / micros:.1%}" if row.peer else ""
-        budget = f"≥ {row.budget} %" if row.budget else ""
+        budget = ""
+        if row.peer and row.budget:
+            met = measured[row.peer] / micros * 100 >= row.budget
+            budget = f"≥ {row.budget} %: {'met' if met else '**not met**'}"
         lines.append(f"| {row.name} | {micros:.1f} | {share} | {budget} |")
     return "\n".join(lines)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from tempfile import TemporaryDirectory
 from typing import Final
 
-ROUNDS: Final = 11
+ROUNDS: Final = 15
 BUDGET_MS: Final = 80
+# What every check needs anyway: a ratio to it travels between machines.
+BASE: Final = "cryptography.hazmat.primitives.ciphers.aead, msgspec, anyio"
 UNWANTED: Final = (
     "sqlalchemy",
     "asyncpg",
@@ -25,6 +26,7 @@ UNWANTED: Final = (
     "rich",
 )
 MODULES: Final = (
+    BASE,
     "sojourn",
     "sojourn.providers",
     "sojourn.adapters.asgi",
@@ -54,16 +56,22 @@ def probe(module: str, bytecode: str) -> tuple[float, list[str]]:
 
 def main() -> str:
     """Measure and return the section of docs/performance.md."""
-    lines = ["| import | CPU ms | brings | budget |", "|---|--:|---|--:|"]
+    lines = ["| import | CPU ms | x the first | brings | budget |", "|---|--:|--:|---|---|"]
     with TemporaryDirectory() as bytecode:
         for module in MODULES:
             probe(module, bytecode)  # compiles
-            results = [probe(module, bytecode) for _ in range(ROUNDS)]
-            budget = f"≤ {BUDGET_MS} ms" if module == "sojourn" else ""
-            brings = ", ".join(results[0][1]) or "none of the extras"
-            spent = statistics.median(milliseconds for milliseconds, _ in results)
-            lines.append(f"| `{module}` | {spent:.0f} | {brings} | {budget} |")
-    return "## Imports\n\n" + "\n".join(lines) + "\n"
+        rounds = [{module: probe(module, bytecode) for module in MODULES} for _ in range(ROUNDS)]
+    least = {module: min(each[module][0] for each in rounds) for module in MODULES}
+    for module, spent in least.items():
+        met = "met" if spent <= BUDGET_MS else "**not met**"
+        budget = f"≤ {BUDGET_MS} ms: {met}" if module == "sojourn" else ""
+        brings = ", ".join(rounds[0][module][1]) or "none of the extras"
+        lines.append(f"| `{module}` | {spent:.0f} | {spent / least[BASE]:.2f} | {brings} | {budget} |")
+    head = (
+        f"A new interpreter each, bytecode kept; the least of {ROUNDS} interleaved rounds, since whatever else a machine "
+        "does only adds. The first row is what every check needs."
+    )
+    return f"## Imports\n\n{head}\n\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def make_strategy() -> JWTStrategy[MyClaims]:
 def ours() -> tuple[dict[str, Call], bytes]:
     """Our calls, and the payload that they carry; a new token is one that the strategy does not remember."""
     strategy, forgetful, remembering = make_strategy(), make_strategy(), make_strategy()
-    forgetful.shareable = False  # type: ignore[misc]
+    forgetful._shareable = False
     token = strategy.issue(CLAIMS).token
     profile = {"name": CLAIMS.name, "email": CLAIMS.email, "picture": CLAIMS.picture, "sub": CLAIMS.sub}
     elsewhere = seal_token(profile, [SECRET], now=system_clock(), max_age=3600)

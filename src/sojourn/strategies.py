@@ -68,7 +68,7 @@ class JWTStrategy(Generic[ClaimsT]):
         self._farthest = lifetimes.max_age + LIFETIME_MARGIN
         self._max_age = lifetimes.max_age
         self._absolute_age = lifetimes.absolute_age
-        self.shareable: Final = codec.shareable
+        self._shareable = codec.shareable
         self._seen: dict[str, Session[ClaimsT]] = {}
         self._successors: dict[str, Issued[ClaimsT]] = {}
 
@@ -87,6 +87,10 @@ class JWTStrategy(Generic[ClaimsT]):
         if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.issued_at):
             return session
         return self._judge(session, now, grace_period=self._lifetimes.grace_period)
+
+    def remembers(self, token: str) -> bool:
+        """Whether this text opened before; that says nothing of what is left of its session."""
+        return token in self._seen
 
     def issue(self, claims: ClaimsT, *, auth_time: int | None = None, sid: str | None = None) -> Issued[ClaimsT]:
         """A token for these claims, of a new session unless `sid` names one; it starts at `auth_time`, or now.
@@ -176,7 +180,7 @@ class JWTStrategy(Generic[ClaimsT]):
         ordinary = auth_time <= issued_at <= now < expires_at <= auth_time + self._absolute_age
         if not ordinary or not_before or expires_at > now + self._farthest or not session.sid:
             self._check_closely(session, not_before, now)
-        elif self.shareable and len(token) <= _LONGEST_SEEN:
+        elif self._shareable and len(token) <= _LONGEST_SEEN:
             if len(self._seen) >= _SEEN:
                 self._seen = {}
             self._seen[token] = session

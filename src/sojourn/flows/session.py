@@ -131,7 +131,7 @@ class SessionFlow(Generic[ClaimsT]):
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
         """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`.
 
-        A header that came before is not taken apart again; expiry and endings are looked at every time.
+        A header is not taken apart a third time; expiry and endings are looked at every time.
         """
         now = self._clock()
         session, until = self._known.get(cookie_header, _NOTHING)
@@ -139,6 +139,7 @@ class SessionFlow(Generic[ClaimsT]):
             token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
             if token is None:
                 return None
+            again = self._strategy.remembers(token)
             try:
                 session = self._strategy.open(token)
             except TokenError:
@@ -146,7 +147,7 @@ class SessionFlow(Generic[ClaimsT]):
             until = refresh.keep_until(session, self._lifetimes)
             if now >= until:
                 return None
-            if self._strategy.shareable and len(cookie_header) <= _LONGEST_KNOWN:
+            if again and len(cookie_header) <= _LONGEST_KNOWN:
                 if len(self._known) >= _KNOWN:
                     self._known = {}
                 self._known[cookie_header] = session, until
