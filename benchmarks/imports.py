@@ -68,8 +68,8 @@ def main() -> str:
         brings = ", ".join(rounds[0][module][1]) or "none of the extras"
         lines.append(f"| `{module}` | {spent:.0f} | {spent / least[BASE]:.2f} | {brings} | {budget} |")
     head = (
-        f"A new interpreter each, bytecode kept; the least of {ROUNDS} interleaved rounds, since whatever else a machine "
-        "does only adds. The first row is what every check needs."
+        f"A new interpreter each, bytecode kept; the least of {ROUNDS} interleaved rounds, since others only "
+        "add to it. The first row is what every check needs."
     )
     return f"## Imports\n\n{head}\n\n" + "\n".join(lines) + "\n"
 
