@@ -15,6 +15,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
+EXPLAINED = FOLDER / "explained.md"
 LIBRARIES = ("cryptography", "msgspec", "joserfc", "pybase64")
 
 
@@ -51,11 +52,17 @@ def run(name: str) -> str:
 def page(sections: dict[str, str]) -> str:
     head = f"""# Performance
 
-Measured by `./dev bench`, which wrote this page. Machine: {machine()}.
+What Sojourn adds to a request, beside what it is built on and beside other libraries. The rows of a table took turns in
+one run, so whatever slowed the machine slowed every row.
 
-Absolute figures drift with the machine's load. Compare figures of one table with each other, never with another run's.
+- Compare figures of one table with each other, never with another run's: absolute ones drift with the machine's load.
+- A budget is a ratio, and beside it stands whether this run met it. One that is not met is a debt, not a footnote.
+- `./dev bench` runs everything and writes this page; `./dev bench tokens` runs one part and only shows it.
+
+Machine: {machine()}.
 """
-    return "\n".join([head, *(f"{section}\n\nAgain: `./dev bench {name}`\n" for name, section in sections.items())])
+    parts = [f"{section}\n\nAgain: `./dev bench {name}`\n" for name, section in sections.items()]
+    return "\n".join([head, *parts, EXPLAINED.read_text(encoding="utf-8")])
 
 
 def main(arguments: list[str]) -> int:
