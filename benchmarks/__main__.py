@@ -49,7 +49,7 @@ def run(name: str) -> str:
     return section
 
 
-def page(sections: dict[str, str]) -> str:
+def page(sections: dict[str, str], load: float) -> str:
     head = f"""# Performance
 
 What Sojourn adds to a request, beside what it is built on and beside other libraries. The rows of a table took turns in
@@ -59,7 +59,7 @@ one run, so whatever slowed the machine slowed every row.
 - A budget is a ratio, and beside it stands whether this run met it. One that is not met is a debt, not a footnote.
 - `./dev bench` runs everything and writes this page; `./dev bench tokens` runs one part and only shows it.
 
-Machine: {machine()}.
+Machine: {machine()}. When the run began, {load:.1f} other processes were busy on it (load average).
 """
     parts = [f"{section}\n\nAgain: `./dev bench {name}`\n" for name, section in sections.items()]
     return "\n".join([head, *parts, EXPLAINED.read_text(encoding="utf-8")])
@@ -70,9 +70,10 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"benchmarks: no {', '.join(unknown)}; there are {', '.join(names())}", file=sys.stderr)
         return 2
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     sections = {name: run(name) for name in arguments or names()}
     if not arguments:
-        PAGE.write_text(page(sections), encoding="utf-8")
+        PAGE.write_text(page(sections, load), encoding="utf-8")
     return 0
 
 
