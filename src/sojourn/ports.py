@@ -15,9 +15,13 @@ from sojourn.models import Account, User, Value
 
 __all__ = [
     "Clock",
+    "CounterStore",
     "OnceStore",
     "Revocation",
     "RevocationLog",
+    "SessionChange",
+    "SessionRecord",
+    "SessionStore",
     "Transport",
     "TransportError",
     "TransportRequest",
@@ -68,6 +72,93 @@ class UserStore(Protocol):
     async def set_password_hash(self, user_id: str, password_hash: str) -> None: ...
 
     async def list_accounts(self, user_id: str) -> Sequence[Account]: ...
+
+
+class SessionRecord(Value, frozen=True):
+    """A session as a store keeps it; times are epoch seconds.
+
+    `secret_hash` is the SHA-256 of the secret in the cookie, `claims` their JSON. `issued_at` is when the record was
+    last written. Nobody needs it after `forget_after`, and a store may drop it then, never before. `client` and
+    `user_agent` are what the sign-in came from. `version` grows by one with each change.
+    """
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"secret_hash", "claims"})
+    sid: str
+    user_id: str
+    secret_hash: bytes
+    claims: bytes
+    auth_time: int
+    issued_at: int
+    expires_at: int
+    forget_after: int
+    version: int = 1
+    provider: str | None = None
+    client: str | None = None
+    user_agent: str | None = None
+
+
+class SessionChange(Value, frozen=True, kw_only=True):
+    """What of a record may change."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"claims"})
+    claims: bytes
+    issued_at: int
+    expires_at: int
+    forget_after: int
+
+
+class SessionStore(Protocol):
+    """Sessions that live in a store. There is no upsert: it would bring sessions back that were signed out.
+
+    Each method is one step to everybody else. Ids come from `identifiers.session_id`.
+    """
+
+    async def insert(self, record: SessionRecord) -> None:
+        """Raises `Conflict("session")` if the id exists, `Conflict("user")` where users are kept too and theirs is
+        gone; durable when it returns."""
+        ...
+
+    async def get(self, sid: str) -> SessionRecord | None: ...
+
+    async def get_with_user(self, sid: str) -> tuple[SessionRecord, User | None] | None:
+        """The record and its user's row in the same step; the user is None where the store keeps none."""
+        ...
+
+    async def replace(self, sid: str, change: SessionChange, *, expected_version: int) -> None:
+        """Raises `Conflict("session")` if the record is gone or newer; else it is one version on."""
+        ...
+
+    async def delete(self, sid: str) -> bool:
+        """Whether there was one; durable when it returns."""
+        ...
+
+    async def list_for_user(self, user_id: str) -> Sequence[SessionRecord]:
+        """The user's records that need not be forgotten yet, newest sign-in first."""
+        ...
+
+    async def delete_for_user(self, user_id: str, *, but: str | None = None) -> Sequence[str]:
+        """Delete all of the user's records, or all `but` that one; returns the ids that are gone now."""
+        ...
+
+    async def purge(self, *, limit: int = 1000) -> int:
+        """Drop at most `limit` records that nobody needs any more; returns how many. 0 where they go by themselves."""
+        ...
+
+
+class CounterStore(Protocol):
+    """Counts attempts by GCRA: at most `count` in `period` seconds for each key (`policy/rate_limit.py`)."""
+
+    async def take(self, key: str, *, count: int, period: int) -> int | None:
+        """Count one attempt; the whole seconds to wait if it is one too many, and then nothing was counted."""
+        ...
+
+    async def give_back(self, key: str, *, count: int, period: int) -> None:
+        """Take one attempt back."""
+        ...
+
+    async def clear(self, key: str) -> None:
+        """Let the key start afresh."""
+        ...
 
 
 class OnceStore(Protocol):

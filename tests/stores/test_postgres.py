@@ -8,9 +8,19 @@ from typing import Any
 import asyncpg
 import pytest
 
-from sojourn.ports import OnceStore, RevocationLog, UserStore
+from sojourn.models import User
+from sojourn.ports import CounterStore, OnceStore, RevocationLog, SessionStore, UserStore
 from sojourn.stores.postgres import PostgresDatabase
-from sojourn.testing import DrivenClock, OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
+from sojourn.testing import (
+    AddUser,
+    CounterStoreContract,
+    DrivenClock,
+    OnceStoreContract,
+    RevocationLogContract,
+    Rows,
+    SessionStoreContract,
+    UserStoreContract,
+)
 
 
 @pytest.fixture
@@ -42,6 +52,24 @@ def log(database: PostgresDatabase) -> RevocationLog:
 
 
 @pytest.fixture
+def sessions(database: PostgresDatabase) -> SessionStore:
+    return database.sessions
+
+
+@pytest.fixture
+def counters(database: PostgresDatabase) -> CounterStore:
+    return database.counters
+
+
+@pytest.fixture
+def add_user(users: UserStore) -> AddUser:
+    async def add(user_id: str) -> None:
+        await users.create(User(id=user_id))
+
+    return add
+
+
+@pytest.fixture
 async def rows(url: str) -> AsyncIterator[Rows]:
     connection = await asyncpg.connect(url)
 
@@ -61,4 +89,12 @@ class TestPostgresOnce(OnceStoreContract):
 
 
 class TestPostgresRevocations(RevocationLogContract):
+    pass
+
+
+class TestPostgresSessions(SessionStoreContract):
+    pass
+
+
+class TestPostgresCounters(CounterStoreContract):
     pass

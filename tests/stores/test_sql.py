@@ -10,9 +10,19 @@ from typing import Any
 
 import pytest
 
-from sojourn.ports import OnceStore, RevocationLog, UserStore
+from sojourn.models import User
+from sojourn.ports import CounterStore, OnceStore, RevocationLog, SessionStore, UserStore
 from sojourn.stores.sql import SQLiteDatabase
-from sojourn.testing import DrivenClock, OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
+from sojourn.testing import (
+    AddUser,
+    CounterStoreContract,
+    DrivenClock,
+    OnceStoreContract,
+    RevocationLogContract,
+    Rows,
+    SessionStoreContract,
+    UserStoreContract,
+)
 
 
 @pytest.fixture
@@ -44,6 +54,24 @@ def log(database: SQLiteDatabase) -> RevocationLog:
 
 
 @pytest.fixture
+def sessions(database: SQLiteDatabase) -> SessionStore:
+    return database.sessions
+
+
+@pytest.fixture
+def counters(database: SQLiteDatabase) -> CounterStore:
+    return database.counters
+
+
+@pytest.fixture
+def add_user(users: UserStore) -> AddUser:
+    async def add(user_id: str) -> None:
+        await users.create(User(id=user_id))
+
+    return add
+
+
+@pytest.fixture
 def rows(tmp_path: Path, database: SQLiteDatabase) -> Rows:
     async def read(table: str) -> Sequence[Mapping[str, Any]]:
         with closing(sqlite3.connect(tmp_path / "sojourn.db")) as connection:
@@ -62,4 +90,12 @@ class TestSQLiteOnce(OnceStoreContract):
 
 
 class TestSQLiteRevocations(RevocationLogContract):
+    pass
+
+
+class TestSQLiteSessions(SessionStoreContract):
+    pass
+
+
+class TestSQLiteCounters(CounterStoreContract):
     pass

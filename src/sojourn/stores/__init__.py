@@ -1,4 +1,4 @@
-"""Where users, accounts, spent keys and revocations are kept: chosen by the database URL, opened once per process."""
+"""Where users, sessions, counts, spent keys and revocations are kept: chosen by URLs, opened once per process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from sojourn.errors import ConfigError
-from sojourn.ports import Clock, OnceStore, RevocationLog, UserStore, system_clock
+from sojourn.errors import ConfigError, StoreUnavailable
+from sojourn.ports import Clock, CounterStore, OnceStore, RevocationLog, SessionStore, UserStore, system_clock
 
-__all__ = ["Stores", "is_lasting", "kind_of", "open_database"]
+__all__ = ["Stores", "is_lasting", "kind_of", "open_database", "open_stores"]
 
 _MEMORY: Final = frozenset({"memory:", "memory://", "sqlite:", "sqlite://", "sqlite:///:memory:"})
 _SQLITE: Final = "sqlite:///"
@@ -23,27 +23,81 @@ class _Connection(Protocol):
     async def aclose(self) -> None: ...
 
 
+class _Database(_Connection, Protocol):
+    @property
+    def users(self) -> UserStore: ...
+
+    @property
+    def sessions(self) -> SessionStore: ...
+
+    @property
+    def counters(self) -> CounterStore: ...
+
+    @property
+    def once(self) -> OnceStore: ...
+
+    @property
+    def revocations(self) -> RevocationLog: ...
+
+
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything one database keeps for Sojourn, behind the ports."""
+    """Everything that is kept for Sojourn, behind the ports."""
 
     users: UserStore
+    sessions: SessionStore
+    counters: CounterStore
     once: OnceStore
     revocations: RevocationLog
-    connection: _Connection | None = None
+    connections: tuple[_Connection, ...] = ()
 
     async def start(self) -> None:
         """Connect and make the tables.
 
-        Raises `ConfigError` if the database can never work as set, and `StoreUnavailable` if it cannot answer now;
-        every later call then tries again.
+        Raises `ConfigError` if a server can never work as set, and `StoreUnavailable` if one cannot answer now; every
+        later call then tries again.
         """
-        if self.connection is not None:
-            await self.connection.connect()
+        down: StoreUnavailable | None = None
+        for connection in self.connections:
+            try:
+                await connection.connect()
+            except StoreUnavailable as error:
+                down = error
+        if down is not None:
+            raise down
 
     async def aclose(self) -> None:
         """Finish what was asked, close the connections and end their threads; closing twice is fine."""
-        if self.connection is not None:
-            await self.connection.aclose()
+        for connection in self.connections:
+            await connection.aclose()
+
+
+def open_stores(
+    database: str | None, redis: str | None = None, *, sessions_in_redis: bool = False, clock: Clock = system_clock
+) -> Stores:
+    """The stores of a database and, beside it, of a Redis server; nothing is connected yet.
+
+    Redis takes what comes and goes quickly: counts, spent keys, and the sessions if asked to. Endings stay in the
+    database where there is one that lasts, because a fail-over of Redis may lose its last writes.
+    """
+    stores = open_database(database or "memory:", clock=clock)
+    if redis is None:
+        return stores
+    try:
+        from sojourn.stores.redis import RedisServer
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise ConfigError("redis", "redis is not installed", "Install sojourn[redis].") from error
+    server = RedisServer(redis, clock=clock)
+    lasting = database is not None and is_lasting(database)
+    return Stores(
+        users=stores.users,
+        sessions=server.sessions if sessions_in_redis else stores.sessions,
+        counters=server.counters,
+        once=server.once,
+        revocations=stores.revocations if lasting else server.revocations,
+        connections=(*stores.connections, server),
+    )
 
 
 def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
@@ -77,10 +131,29 @@ def kind_of(url: str) -> str:
     return "postgresql" if scheme in _POSTGRES else scheme
 
 
+def _of(database: _Database) -> Stores:
+    return Stores(
+        users=database.users,
+        sessions=database.sessions,
+        counters=database.counters,
+        once=database.once,
+        revocations=database.revocations,
+        connections=(database,),
+    )
+
+
 def _open_memory(clock: Clock) -> Stores:
     from sojourn.stores.memory import MemoryOnceStore, MemoryRevocationLog, MemoryUserStore
+    from sojourn.stores.memory_sessions import MemoryCounterStore, MemorySessionStore
 
-    return Stores(users=MemoryUserStore(), once=MemoryOnceStore(clock), revocations=MemoryRevocationLog(clock))
+    users = MemoryUserStore()
+    return Stores(
+        users=users,
+        sessions=MemorySessionStore(clock, users),
+        counters=MemoryCounterStore(clock),
+        once=MemoryOnceStore(clock),
+        revocations=MemoryRevocationLog(clock),
+    )
 
 
 def _open_sqlite(path: str, clock: Clock) -> Stores:
@@ -94,8 +167,7 @@ def _open_sqlite(path: str, clock: Clock) -> Stores:
         if error.name != "sqlalchemy":
             raise
         raise ConfigError("database", "SQLAlchemy is not installed", "Install sojourn[sql].") from error
-    database = SQLiteDatabase(path, clock=clock)
-    return Stores(users=database.users, once=database.once, revocations=database.revocations, connection=database)
+    return _of(SQLiteDatabase(path, clock=clock))
 
 
 def _open_postgres(address: str, clock: Clock) -> Stores:
@@ -110,4 +182,4 @@ def _open_postgres(address: str, clock: Clock) -> Stores:
             raise
         raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
     database = PostgresDatabase(f"postgresql:{address}", clock=clock)
-    return Stores(users=database.users, once=database.once, revocations=database.revocations, connection=database)
+    return _of(database)

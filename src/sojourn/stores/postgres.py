@@ -13,22 +13,25 @@ from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
 from sojourn.stores import postgres_statements as ask
 from sojourn.stores.postgres_pool import PostgresPool
+from sojourn.stores.postgres_sessions import PostgresCounterStore, PostgresSessionStore
 from sojourn.stores.postgres_statements import PAGE, Statement
-from sojourn.stores.statements import CHANGEABLE, read_account, read_revocation, read_user
+from sojourn.stores.statements import CHANGEABLE, read_account, read_revocation, read_user, storable
 
 __all__ = ["PostgresDatabase"]
 
 
 class PostgresDatabase:
-    """One database and its stores: `users`, `once`, `revocations`; at most `pool_size` connections.
+    """One database and its stores: `users`, `sessions`, `counters`, `once`, `revocations`.
 
-    A call connects by itself when needed, so that the database may come back without a restart. Each waits at most one
-    second for a connection and two for the answer.
+    At most `pool_size` connections. A call connects by itself when needed, so that the database may come back without a
+    restart. Each waits at most one second for a connection and two for the answer.
     """
 
     def __init__(self, url: str, *, clock: Clock = system_clock, pool_size: int = 10) -> None:
         self._pool = PostgresPool(url, size=pool_size)
         self.users: PostgresUserStore = PostgresUserStore(self._pool)
+        self.sessions: PostgresSessionStore = PostgresSessionStore(self._pool, clock)
+        self.counters: PostgresCounterStore = PostgresCounterStore(self._pool, clock)
         self.once: PostgresOnceStore = PostgresOnceStore(self._pool, clock)
         self.revocations: PostgresRevocationLog = PostgresRevocationLog(self._pool, clock)
 
@@ -95,8 +98,7 @@ class PostgresUserStore:
         return [read_account(row) for row in await self._find(ask.LIST_ACCOUNTS, {"owner": user_id})]
 
     async def _find(self, statement: Statement, names: Mapping[str, str]) -> Sequence[Any]:
-        # A text that PostgreSQL cannot hold is nobody's name; asking would look like an outage.
-        if not all(map(_storable, names.values())):
+        if not all(map(storable, names.values())):
             return []
         return await self._pool.fetch(statement, names)
 
@@ -141,7 +143,3 @@ class PostgresRevocationLog:
             after = rows[-1][0] if rows else after
             if len(rows) < PAGE:
                 return after, found
-
-
-def _storable(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

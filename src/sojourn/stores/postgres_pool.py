@@ -39,6 +39,8 @@ _CONFLICTS: Final[Mapping[str, str]] = {
     "users_username_key": "username",
     "accounts_pkey": "account",
     "accounts_user_id_fkey": "user",
+    "sessions_pkey": "session",
+    "sessions_user_id_fkey": "user",
 }
 
 

@@ -9,30 +9,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.sql import ClauseElement
 
 from sojourn.stores import statements
 from sojourn.stores.postgres_schema import POSTGRES_DIALECT, counters
-from sojourn.stores.schema import accounts, revocations, spent, users
+from sojourn.stores.schema import accounts, limits, revocations, sessions, spent, users
 from sojourn.stores.statements import ACCOUNT_FIELDS, BATCH, REVOCATION_FIELDS
 
 __all__ = [
     "APPEND",
+    "CLEAR",
     "CREATE_WITH_ACCOUNT",
+    "DELETE_SESSION",
+    "DELETE_SESSIONS",
     "GET",
     "GET_BY_ACCOUNT",
     "GET_BY_EMAIL",
     "GET_BY_USERNAME",
+    "GET_SESSION",
+    "GET_SESSION_WITH_USER",
+    "GIVE_BACK",
     "INSERT_ACCOUNT",
+    "INSERT_SESSION",
     "INSERT_USER",
     "LIST_ACCOUNTS",
+    "LIST_SESSIONS",
     "PAGE",
+    "PURGE_SESSIONS",
     "READ",
     "RECORD_LOGIN",
+    "REPLACE_SESSION",
     "SET_PASSWORD_HASH",
     "SPEND",
+    "TAKE",
     "UPDATE",
     "Statement",
     "compiled",
@@ -73,6 +84,28 @@ INSERT_ACCOUNT: Final = compiled(statements.INSERT_ACCOUNT)
 UPDATE: Final = compiled(statements.UPDATE.returning(users.c.id))
 RECORD_LOGIN: Final = compiled(statements.RECORD_LOGIN.returning(users.c.id))
 SET_PASSWORD_HASH: Final = compiled(statements.SET_PASSWORD_HASH.returning(users.c.id))
+
+GET_SESSION: Final = compiled(statements.GET_SESSION)
+GET_SESSION_WITH_USER: Final = compiled(statements.GET_SESSION_WITH_USER)
+INSERT_SESSION: Final = compiled(statements.INSERT_SESSION)
+LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS)
+# These return the ids of the rows that they found.
+REPLACE_SESSION: Final = compiled(statements.REPLACE_SESSION.returning(sessions.c.sid))
+DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid))
+DELETE_SESSIONS: Final = compiled(statements.DELETE_SESSIONS.returning(sessions.c.sid))
+PURGE_SESSIONS: Final = compiled(
+    delete(sessions)
+    .where(
+        sessions.c.sid.in_(
+            select(sessions.c.sid)
+            .where(sessions.c.forget_after < bindparam("now"))
+            .order_by(sessions.c.forget_after)
+            .limit(bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .returning(sessions.c.sid)
+)
 
 _every: dict[str, ColumnElement[Any]] = {column.name: bindparam(f"user_{column.name}") for column in users.c}
 _owner = insert(users).values(_every).returning(users.c.id).cte("owner")
@@ -148,3 +181,47 @@ READ: Final = compiled(
     .order_by(revocations.c.position)
     .limit(literal_column(str(PAGE)))
 )
+
+_taking = insert_or_update(limits).values(key=bindparam("key"), recovered_at=bindparam("first"))
+# As policy/rate_limit.py has it.
+_from = case(
+    (limits.c.recovered_at > bindparam("latest"), bindparam("now")),
+    else_=func.greatest(limits.c.recovered_at, bindparam("now")),
+)
+_after = _from + bindparam("step")
+_took = (
+    _taking.on_conflict_do_update(
+        index_elements=[limits.c.key], set_={"recovered_at": _after}, where=_after <= bindparam("latest")
+    )
+    .returning(limits.c.recovered_at)
+    .cte("took")
+)
+_recovered_keys = (
+    delete(limits)
+    .where(
+        limits.c.key.in_(
+            select(limits.c.key)
+            .where(
+                limits.c.recovered_at < bindparam("now"),
+                limits.c.key != bindparam("key"),
+                select(func.count()).select_from(_took).scalar_subquery() >= literal_column("0"),
+            )
+            .order_by(limits.c.recovered_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .cte("recovered")
+)
+TAKE: Final = compiled(
+    select(
+        select(func.count()).select_from(_took).scalar_subquery(),
+        select(limits.c.recovered_at).where(limits.c.key == bindparam("key")).scalar_subquery(),
+    ).add_cte(_recovered_keys)
+)
+"""Whether the attempt was counted (0 or 1), and what stood there before it."""
+_by_key = limits.c.key == bindparam("which")
+GIVE_BACK: Final = compiled(
+    limits.update().where(_by_key).values(recovered_at=limits.c.recovered_at - bindparam("step"))
+)
+CLEAR: Final = compiled(delete(limits).where(_by_key))

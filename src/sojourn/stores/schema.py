@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
-__all__ = ["SCHEMA_VERSION", "SQLITE_CREATE", "accounts", "metadata", "revocations", "spent", "sqlite_text", "users"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "SQLITE_CREATE",
+    "accounts",
+    "limits",
+    "metadata",
+    "revocations",
+    "sessions",
+    "spent",
+    "sqlite_text",
+    "users",
+]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata: MetaData = MetaData()
 
@@ -43,6 +54,32 @@ accounts: Table = Table(
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("scope", Text),
     Column("created_at", BigInteger, nullable=False),
+)
+
+# The columns are those of `ports.SessionRecord`. Whoever deletes a user ends their sessions in the same step.
+sessions: Table = Table(
+    "sessions",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("claims", LargeBinary, nullable=False),
+    Column("auth_time", BigInteger, nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("forget_after", BigInteger, nullable=False, index=True),
+    Column("version", BigInteger, nullable=False),
+    Column("provider", Text),
+    Column("client", Text),
+    Column("user_agent", Text),
+)
+
+# When each key will have recovered, in microseconds since the epoch; until then it is needed (policy/rate_limit.py).
+limits: Table = Table(
+    "limits",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("recovered_at", BigInteger, nullable=False, index=True),
 )
 
 spent: Table = Table(

@@ -21,8 +21,17 @@ from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
 from sojourn.stores import statements
 from sojourn.stores.schema import revocations, spent, sqlite_text
+from sojourn.stores.sqlite_sessions import SQLiteCounterStore, SQLiteSessionStore
 from sojourn.stores.sqlite_thread import SQLiteThread, transaction
-from sojourn.stores.statements import BATCH, CHANGEABLE, REVOCATION_FIELDS, read_account, read_revocation, read_user
+from sojourn.stores.statements import (
+    BATCH,
+    CHANGEABLE,
+    REVOCATION_FIELDS,
+    read_account,
+    read_revocation,
+    read_user,
+    storable,
+)
 
 __all__ = ["SQLiteDatabase"]
 
@@ -71,13 +80,15 @@ _CONFLICTS: Final[Mapping[str, str]] = {
     "users.email": "email",
     "users.username": "username",
     "accounts.provider, accounts.provider_account_id": "account",
+    "sessions.sid": "session",
 }
 
 
 class SQLiteDatabase:
-    """One file and its stores: `users`, `once`, `revocations`; `busy_timeout` in seconds bounds every wait.
+    """One file and its stores: `users`, `sessions`, `counters`, `once`, `revocations`.
 
-    A job connects by itself when needed, so that the database may come back without a restart.
+    `busy_timeout`, in seconds, bounds every wait. A job connects by itself when needed, so that the database may come
+    back without a restart.
     """
 
     def __init__(self, path: str, *, clock: Clock = system_clock, busy_timeout: float = 2.0) -> None:
@@ -85,6 +96,8 @@ class SQLiteDatabase:
         self.writer: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
         self.reader: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
         self.users: SQLiteUserStore = SQLiteUserStore(self)
+        self.sessions: SQLiteSessionStore = SQLiteSessionStore(self, clock)
+        self.counters: SQLiteCounterStore = SQLiteCounterStore(self, clock)
         self.once: SQLiteOnceStore = SQLiteOnceStore(self, clock)
         self.revocations: SQLiteRevocationLog = SQLiteRevocationLog(self, clock)
 
@@ -109,7 +122,9 @@ class SQLiteDatabase:
         await self.writer.aclose()
 
     async def read(self, statement: str, parameters: Mapping[str, object]) -> list[Any]:
-        """All rows of one statement."""
+        """All rows of one statement; a text that no file can hold is nobody's name."""
+        if not all(storable(value) for value in parameters.values() if isinstance(value, str)):
+            return []
         return await self.reader.run(lambda connection: connection.execute(statement, parameters).fetchall())
 
     async def write(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:

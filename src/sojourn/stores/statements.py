@@ -6,31 +6,54 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Insert, Select, Update, bindparam, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from sojourn.models import Account, User
-from sojourn.ports import Revocation
-from sojourn.stores.schema import accounts, users
+from sojourn.ports import Revocation, SessionChange, SessionRecord
+from sojourn.stores.schema import accounts, sessions, users
 
 __all__ = [
     "ACCOUNT_FIELDS",
     "BATCH",
     "CHANGEABLE",
+    "DELETE_SESSION",
+    "DELETE_SESSIONS",
     "GET",
     "GET_BY_ACCOUNT",
     "GET_BY_EMAIL",
     "GET_BY_USERNAME",
+    "GET_SESSION",
+    "GET_SESSION_WITH_USER",
     "INSERT_ACCOUNT",
+    "INSERT_SESSION",
     "INSERT_USER",
     "LIST_ACCOUNTS",
+    "LIST_SESSIONS",
     "RECORD_LOGIN",
+    "REPLACE_SESSION",
     "REVOCATION_FIELDS",
+    "SESSION_FIELDS",
     "SET_PASSWORD_HASH",
     "UPDATE",
     "USER_FIELDS",
     "read_account",
     "read_revocation",
+    "read_session",
+    "read_session_with_user",
     "read_user",
+    "storable",
 ]
 
 # Few enough that no request pays for a long pause, more than one so that the rows cannot pile up.
@@ -39,6 +62,7 @@ BATCH: Final[ColumnElement[int]] = literal_column("32")
 USER_FIELDS: Final = tuple(field.name for field in fields(User))
 ACCOUNT_FIELDS: Final = tuple(field.name for field in fields(Account))
 REVOCATION_FIELDS: Final = Revocation.__struct_fields__
+SESSION_FIELDS: Final = SessionRecord.__struct_fields__
 CHANGEABLE: Final = ("name", "email", "email_verified_at", "image", "disabled_at")
 
 _user = [users.c[name] for name in USER_FIELDS]
@@ -67,6 +91,33 @@ SET_PASSWORD_HASH: Final[Update] = (
     update(users).where(users.c.id == bindparam("user_id")).values(password_hash=bindparam("new_password_hash"))
 )
 
+_session = [sessions.c[name] for name in SESSION_FIELDS]
+_by_sid = sessions.c.sid == bindparam("session_id")
+
+GET_SESSION: Final[Select[Any]] = select(*_session).where(_by_sid)
+GET_SESSION_WITH_USER: Final[Select[Any]] = (
+    select(*_session, *_user).join(users, users.c.id == sessions.c.user_id).where(_by_sid)
+)
+INSERT_SESSION: Final[Insert] = insert(sessions)
+# Only if the row still lives and nobody else was faster: an extension must never undo an ending.
+REPLACE_SESSION: Final[Update] = (
+    update(sessions)
+    .where(_by_sid, sessions.c.version == bindparam("expected_version"))
+    .values(
+        {name: bindparam(f"new_{name}") for name in SessionChange.__struct_fields__}
+        | {"version": sessions.c.version + literal_column("1")}
+    )
+)
+DELETE_SESSION: Final[Delete] = delete(sessions).where(_by_sid)
+DELETE_SESSIONS: Final[Delete] = delete(sessions).where(
+    sessions.c.user_id == bindparam("owner"), sessions.c.sid != bindparam("but")
+)
+LIST_SESSIONS: Final[Select[Any]] = (
+    select(*_session)
+    .where(sessions.c.user_id == bindparam("owner"), sessions.c.forget_after >= bindparam("now"))
+    .order_by(sessions.c.auth_time.desc(), sessions.c.sid.desc())
+)
+
 
 def read_user(row: Sequence[Any]) -> User:
     """A row of USER_FIELDS."""
@@ -81,3 +132,19 @@ def read_account(row: Sequence[Any]) -> Account:
 def read_revocation(row: Sequence[Any]) -> Revocation:
     """A row of REVOCATION_FIELDS."""
     return Revocation(**dict(zip(REVOCATION_FIELDS, row, strict=True)))
+
+
+def read_session(row: Sequence[Any]) -> SessionRecord:
+    """A row of SESSION_FIELDS."""
+    return SessionRecord(*row)
+
+
+def read_session_with_user(row: Sequence[Any]) -> tuple[SessionRecord, User]:
+    """A row of SESSION_FIELDS and USER_FIELDS."""
+    fields = len(SESSION_FIELDS)
+    return read_session(row[:fields]), read_user(row[fields:])
+
+
+def storable(text: str) -> bool:
+    """Whether a database can hold this text. One that it cannot is nobody's name; asking would look like an outage."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

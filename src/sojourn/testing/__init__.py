@@ -1,6 +1,16 @@
 """What tests of applications and of stores need; importing it needs no test runner."""
 
 from sojourn.testing.clock import DrivenClock
+from sojourn.testing.sessions import AddUser, CounterStoreContract, SessionStoreContract
 from sojourn.testing.stores import OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
 
-__all__ = ["DrivenClock", "OnceStoreContract", "RevocationLogContract", "Rows", "UserStoreContract"]
+__all__ = [
+    "AddUser",
+    "CounterStoreContract",
+    "DrivenClock",
+    "OnceStoreContract",
+    "RevocationLogContract",
+    "Rows",
+    "SessionStoreContract",
+    "UserStoreContract",
+]
