@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sojourn.auth import Auth
 from sojourn.callbacks import Callbacks, ClaimsChange, SignInAttempt
-from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
+from sojourn.config import AuthConfig
 from sojourn.errors import ClaimsTooLarge, ConfigError, SojournError, StoreUnavailable, TokenError
 from sojourn.events import Event
-from sojourn.flows.session import Loaded
+from sojourn.flows.loaded import Loaded
 from sojourn.models import Account, Claims, Profile, Session, User
+from sojourn.settings import Pages, RateLimit, SessionPolicy
 
 __all__ = [
     "Account",

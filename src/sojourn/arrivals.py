@@ -152,6 +152,7 @@ class Arrivals(Generic[ClaimsT]):
             proof,
             cookie_header=cookie_header,
             client=visit.request.client,
+            user_agent=visit.request.headers.get("user-agent"),
         )
         location = callback_url
         if admitted.location is not None:

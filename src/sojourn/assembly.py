@@ -25,7 +25,7 @@ from sojourn.policy.origin import client_address, network_of
 from sojourn.ports import Clock, UserStore
 from sojourn.screens import Screens
 from sojourn.stores import Stores
-from sojourn.strategies import JWTStrategy
+from sojourn.strategies import Strategy
 from sojourn.tokens import NextAuthV4 as NextAuthV4Token
 
 __all__ = ["assemble"]
@@ -38,7 +38,7 @@ def assemble(
     keyring: Keyring,
     stores: Stores,
     users: UserStore | None,
-    strategy: JWTStrategy[ClaimsT],
+    strategy: Strategy[ClaimsT],
     sessions: SessionFlow[ClaimsT],
     revoker: Revoker,
     oauth: OAuthClient,

@@ -6,27 +6,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-import msgspec
-
 from sojourn import stores
 from sojourn.callbacks import Callbacks
 from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_size
 from sojourn.cookies import cookie_names
-from sojourn.errors import StoreUnavailable
-from sojourn.events import Dispatcher, Event, SessionRefused
+from sojourn.errors import ConfigError, StoreUnavailable, TokenError
+from sojourn.events import Dispatcher, Event
 from sojourn.flows.failures import session_missing, store_failed, unauthorized, unavailable
+from sojourn.flows.hosts import StrangeHosts
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
 from sojourn.models import Claims, ClaimsT, Session
-from sojourn.policy.origin import explain_host
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Clock, Transport, system_clock
+from sojourn.ports import Clock, SessionStore, Transport, system_clock
 from sojourn.providers import Provider
-from sojourn.refusals import explain
-from sojourn.strategies import JWTStrategy
+from sojourn.strategies import JWTStrategy, Strategy
 from sojourn.tokens.formats import session_format
 
 if TYPE_CHECKING:
@@ -34,9 +31,6 @@ if TYPE_CHECKING:
     from sojourn.oauth.client import OAuthClient
 
 __all__ = ["Auth"]
-
-# One line in the log for each address under which people look for a session in vain; scanners make up many.
-_MOST_STRANGE_HOSTS = 20
 
 
 class Auth(Generic[ClaimsT]):
@@ -107,7 +101,8 @@ class Auth(Generic[ClaimsT]):
         self.origin: str = config.base.origin
         self._clock = clock
         self._emit = emit = Dispatcher(config.on_event)
-        self._strange_hosts: set[str] = set()
+        self._hosts = StrangeHosts(config.base, config.trusted_proxies, clock, emit)
+        self._catch_up_at = 0
         keyring = Keyring(config.secrets)
         self._names = cookie_names(
             config.compat,
@@ -115,30 +110,44 @@ class Auth(Generic[ClaimsT]):
             share_with=config.cookie_domain,
             max_chunks=config.session.max_chunks,
         )
-        self._stores = stores.open_database(config.database or "memory:", clock=clock)
+        in_redis = config.session.store == "redis"
+        self._stores = stores.open_stores(config.database, config.redis, sessions_in_redis=in_redis, clock=clock)
         users = self._stores.users if config.database is not None else None
         ended = EndedSessions()
         keys = SigningKeys(config.signing_keys) if config.signing_keys else None
-        self._strategy: JWTStrategy[ClaimsT] = JWTStrategy(
-            token_format=session_format(
-                config.session.token,
-                config.compat,
-                keyring=keyring,
-                signing_keys=keys,
-                cookie_name=self._names.session,
-                issuer=self.origin,
-            ),
-            codec=ClaimsCodec(config.claims),
-            lifetimes=config.lifetimes,
-            ended=ended,
-            clock=clock,
-            budget=self._names.budget,
-        )
+        codec = ClaimsCodec(config.claims)
+        records = self._stores.sessions if config.session.strategy == "database" else None
+        self._verifier: JWTStrategy[ClaimsT] | None = None
+        self._strategy: Strategy[ClaimsT]
+        if records is None:
+            self._strategy = self._verifier = JWTStrategy(
+                token_format=session_format(
+                    config.session.token,
+                    config.compat,
+                    keyring=keyring,
+                    signing_keys=keys,
+                    cookie_name=self._names.session,
+                    issuer=self.origin,
+                ),
+                codec=codec,
+                lifetimes=config.lifetimes,
+                ended=ended,
+                clock=clock,
+                budget=self._names.budget,
+            )
+        else:
+            self._strategy = _stored(records, config, codec, ended, clock)
         self._revoker = Revoker(
-            log=self._stores.revocations, ended=ended, lifetimes=config.lifetimes, clock=clock, emit=emit
+            log=self._stores.revocations,
+            sessions=records,
+            ended=ended,
+            lifetimes=config.lifetimes,
+            clock=clock,
+            emit=emit,
         )
         self._sessions: SessionFlow[ClaimsT] = SessionFlow(
             strategy=self._strategy,
+            verifier=self._verifier,
             names=self._names,
             lifetimes=config.lifetimes,
             callbacks=config.callbacks,
@@ -151,7 +160,8 @@ class Auth(Generic[ClaimsT]):
         self._users = users
         self._keyring = keyring
         self._jwks: Callable[[], Mapping[str, Any]] = keys.public_jwks if keys is not None else lambda: {"keys": []}
-        warn_of_size(config.claims, self._names.chunk_limit)
+        if self._verifier is not None:
+            warn_of_size(config.claims, self._names.chunk_limit)
 
     @cached_property
     def _oauth(self) -> OAuthClient:
@@ -208,7 +218,7 @@ class Auth(Generic[ClaimsT]):
         if not self._revoker.caught_up:
             await self._catch_up()
         loaded = await self._sessions.load(request.headers.get("cookie", ""), request.client)
-        return loaded if loaded.step != "missing" else await self._explained(request, loaded)
+        return loaded if loaded.step != "missing" else await self._hosts.explained(request, loaded)
 
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
         """The session of a Cookie header when it is good as it is: no I/O, no await. `None`: ask `load`."""
@@ -228,38 +238,57 @@ class Auth(Generic[ClaimsT]):
         return unavailable(error)
 
     def verify(self, token: str) -> Session[ClaimsT]:
-        """The session that a token carries, without I/O; raises `TokenError` with the step that refused."""
-        return self._strategy.verify(token)
+        """The session that a token carries, without I/O; raises `TokenError` with the step that refused.
+
+        Only where sessions live in their tokens; `find` serves both strategies.
+        """
+        return self._tokens("verify").verify(token)
+
+    async def find(self, token: str) -> Session[ClaimsT]:
+        """The session of a token of either strategy, for whoever has a token and no request.
+
+        Raises `TokenError` with the step that refused, and `StoreUnavailable` when only a store could tell.
+        """
+        session = await self._strategy.find(token)
+        if self._clock() >= session.expires_at + self.config.lifetimes.leeway:  # grace is for who can be extended
+            raise TokenError("expired")
+        return session
 
     def issue(self, claims: ClaimsT | Mapping[str, Any]) -> str:
         """A session token for these claims; raises `ClaimsTooLarge`, and `TokenError` when that session ended."""
+        strategy = self._tokens("issue")
         if not isinstance(claims, Claims):
-            claims = self._strategy.codec.from_mapping(claims)
-        return self._strategy.issue(claims, auth_time=claims.auth_time or None, sid=claims.sid or None).token
+            claims = strategy.codec.from_mapping(claims)
+        return strategy.issue(claims, auth_time=claims.auth_time or None, sid=claims.sid or None).token
+
+    def _tokens(self, asked: str) -> JWTStrategy[ClaimsT]:
+        if self._verifier is None:
+            fix = 'auth.verify and auth.issue need strategy = "jwt"; `await auth.find(token)` asks the store.'
+            raise ConfigError("session.strategy", f"auth.{asked} with sessions in a store", fix)
+        return self._verifier
 
     async def _catch_up(self) -> None:
-        # A database that was down at the start must not let in what ended before: every request tries until it answers.
+        # A database that was down at the start must not let in what ended before: tried once a second until it answers.
+        now = self._clock()
+        if now < self._catch_up_at:
+            return
+        self._catch_up_at = now + 1
         try:
             await self._revoker.catch_up()
         except StoreUnavailable as error:
             await self._emit(store_failed(error, at=self._clock()))
 
-    async def _explained(self, request: Request, loaded: Loaded[ClaimsT]) -> Loaded[ClaimsT]:
-        """Nobody is signed in here, but the application lives at another address: say so, once each in the log."""
-        mismatch = explain_host(request, self.config.base, self.config.trusted_proxies)
-        if mismatch is None:
-            return loaded
-        seen = f"{mismatch.header}: {mismatch.seen}"
-        if seen not in self._strange_hosts and len(self._strange_hosts) < _MOST_STRANGE_HOSTS:
-            self._strange_hosts.add(seen)
-            text = explain("host")
-            event = SessionRefused(
-                at=self._clock(),
-                step="host",
-                code="session_missing",
-                cause=f"{text.cause} ({mismatch})",
-                fix=mismatch.fix,
-                client=request.client,
-            )
-            await self._emit(event)
-        return msgspec.structs.replace(loaded, step="host", detail=str(mismatch))
+
+def _stored(
+    store: SessionStore, config: AuthConfig[ClaimsT], codec: ClaimsCodec[ClaimsT], ended: EndedSessions, clock: Clock
+) -> Strategy[ClaimsT]:
+    from sojourn.strategies.database import DatabaseStrategy
+
+    return DatabaseStrategy(
+        store=store,
+        codec=codec,
+        lifetimes=config.lifetimes,
+        ended=ended,
+        clock=clock,
+        with_user=config.session.with_user,
+    )

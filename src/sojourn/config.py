@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Generic, Literal, get_args
 
@@ -12,19 +11,18 @@ import msgspec
 
 from sojourn.callbacks import Callbacks
 from sojourn.claims import worst_case_size
-from sojourn.durations import Duration, seconds, times_per
 from sojourn.errors import ConfigError
 from sojourn.events import Event
 from sojourn.models import Claims, ClaimsT, Lifetimes, Value
 from sojourn.policy.origin import BaseURL, TrustedProxies, parse_base_url
 from sojourn.providers import Provider
+from sojourn.settings import Pages, RateLimit, SessionPolicy, TokenKind
 
 __all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind", "warn_of_size"]
 
 logger: logging.Logger = logging.getLogger("sojourn")
 
 Compat = Literal["nextauth-v4", "authjs-v5"]
-TokenKind = Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"]
 
 _SECRET_VARIABLES = ("SOJOURN_SECRET", "NEXTAUTH_SECRET", "AUTH_SECRET")
 _URL_VARIABLES = ("SOJOURN_URL", "NEXTAUTH_URL", "AUTH_URL")
@@ -33,102 +31,12 @@ _PLACEHOLDERS = frozenset(
 )
 _MOST_SECRETS = 5
 _SHORTEST_SECRET = 32
-# What goes into a Location header as it is: printable ASCII, and no second slash that would name a host.
-_PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-_LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
-
-
-class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a session lives and what carries it.
-
-    `max_age`: a token's life; `update_age`: how old a token gets before a read extends it ("0s": at every read);
-    `grace_period`: how long an expired token still refreshes silently ("0s": never); `absolute_age`: the end that no
-    refresh passes, counted from signing in; `leeway`: clock difference tolerated on `exp`, `nbf` and `iat`. `token` is
-    `jwe` (NextAuth's own format) or a signature algorithm; `max_chunks` is the byte budget, in cookies.
-    """
-
-    strategy: str = "jwt"
-    store: str | None = None
-    token: TokenKind = "jwe"
-    max_age: Duration = "12h"
-    update_age: Duration = "1h"
-    grace_period: Duration = "15m"
-    absolute_age: Duration = "30d"
-    leeway: Duration = "15s"
-    max_chunks: int = 5
-
-    def lifetimes(self) -> Lifetimes:
-        """The durations in seconds; refuses combinations that cannot work."""
-        if self.strategy != "jwt" or self.store is not None:
-            seen = f"strategy={self.strategy!r}, store={self.store!r}"
-            raise ConfigError(
-                "session.strategy", seen, 'This version keeps sessions in the token: set strategy = "jwt" and no store.'
-            )
-        if self.token not in get_args(TokenKind):
-            raise ConfigError("session.token", repr(self.token), f"Choose one of {', '.join(get_args(TokenKind))}.")
-        if not 1 <= self.max_chunks <= _MOST_SECRETS:
-            raise ConfigError("session.max_chunks", repr(self.max_chunks), "Choose 1 to 5 cookies.")
-        ages = Lifetimes(
-            max_age=seconds(self.max_age, "session.max_age"),
-            update_age=seconds(self.update_age, "session.update_age"),
-            grace_period=seconds(self.grace_period, "session.grace_period"),
-            absolute_age=seconds(self.absolute_age, "session.absolute_age"),
-            leeway=seconds(self.leeway, "session.leeway"),
-        )
-        if ages.max_age == 0:
-            raise ConfigError("session.max_age", "0 seconds", 'Let a token live a while, like "12h".')
-        if ages.update_age > ages.max_age:
-            raise ConfigError(
-                "session.update_age", f"{ages.update_age} s is longer than max_age", "Keep update_age below max_age."
-            )
-        if ages.absolute_age < ages.max_age:
-            raise ConfigError(
-                "session.absolute_age",
-                f"{ages.absolute_age} s is shorter than max_age",
-                "Keep absolute_age at or above max_age.",
-            )
-        if ages.max_age + ages.grace_period > _LONGEST_COOKIE:
-            raise ConfigError(
-                "session.max_age", "more than 400 days with its grace", "Browsers keep no cookie longer than 400 days."
-            )
-        if ages.leeway > 300:
-            raise ConfigError(
-                "session.leeway", f"{ages.leeway} s", "Set the clocks instead; at most 300 s are tolerated."
-            )
-        return ages
-
-
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How often, as `"10/5m"`. `sign_in`: failed password sign-ins, per account and per network, in this process."""
-
-    sign_in: str | None = "10/5m"
-
-    def rates(self) -> tuple[int, int] | None:
-        """`(count, seconds)` of `sign_in`, or `None` when it is switched off."""
-        return None if self.sign_in is None else times_per(self.sign_in, "rate_limit.sign_in")
-
-
-class Pages(msgspec.Struct, frozen=True, kw_only=True):
-    """The application's own pages in place of the built-in ones: paths of this origin, like `/login`."""
-
-    sign_in: str | None = None
-    sign_out: str | None = None
-    error: str | None = None
-    verify_request: str | None = None
-    new_user: str | None = None
-
-    def check(self) -> None:
-        """Refuses anything but a path of this origin."""
-        for name in self.__struct_fields__:
-            page = getattr(self, name)
-            if page is not None and not _PAGE.fullmatch(page):
-                raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')
 
 
 class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     """Everything that `Auth` is configured with, judged and converted."""
 
-    hidden: ClassVar[frozenset[str]] = frozenset({"secrets", "database", "signing_keys"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"secrets", "database", "redis", "signing_keys"})
     secrets: tuple[str | bytes, ...]
     base: BaseURL
     providers: tuple[Provider, ...]
@@ -138,6 +46,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     callbacks: Callbacks[ClaimsT]
     compat: Compat
     database: str | None = None
+    redis: str | None = None
     signing_keys: tuple[str, ...] = ()
     trusted_proxies: TrustedProxies
     on_event: Callable[[Event], Awaitable[None] | None] | None = None
@@ -177,8 +86,6 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
         variables = os.environ if environment is None else environment
         if compat not in get_args(Compat):
             raise ConfigError("compat", repr(compat), f"Choose one of {', '.join(get_args(Compat))}.")
-        if redis is not None:
-            raise ConfigError("redis", "a Redis URL", "This version shares nothing through Redis yet: leave redis out.")
         kind: object = claims  # an untyped caller may pass anything
         if not (isinstance(kind, type) and issubclass(kind, Claims)):
             raise ConfigError("claims", repr(claims), "Give a subclass of sojourn.Claims.")
@@ -189,6 +96,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
             )
         base = parse_base_url(url)
         policy = session or SessionPolicy()
+        policy.check_place(database, redis)
         chosen = pages or Pages()
         chosen.check()
         return cls(
@@ -201,6 +109,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
             callbacks=callbacks or Callbacks(),
             compat=compat,  # type: ignore[arg-type]  # judged above
             database=database,
+            redis=redis,
             signing_keys=tuple(signing_keys),
             trusted_proxies=TrustedProxies(trusted_proxies),
             on_event=on_event,

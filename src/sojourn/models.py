@@ -137,7 +137,8 @@ class Session(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     """Who is signed in, since when, until when.
 
     `sid` is the session's name (a token made elsewhere without one is known by its `jti`), `user_id` its subject;
-    `issued_at`, `expires_at` and `auth_time` are epoch seconds.
+    `issued_at`, `expires_at` and `auth_time` are epoch seconds. `version` grows with every change of a session that a
+    store keeps; it is 0 for one in a token.
     """
 
     claims: ClaimsT
@@ -147,6 +148,7 @@ class Session(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
     expires_at: int
     auth_time: int
     load_user: Callable[[], Awaitable[User | None]] | None = None
+    version: int = 0
 
     async def user(self) -> User | None:
         """The user's row, loaded once per request; `None` if it is gone.

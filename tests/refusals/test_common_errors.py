@@ -147,7 +147,7 @@ async def test_database_failure(
     events: list[Event] = []
     auth = make_auth(events=events, database=f"sqlite:///{path}")
     await auth.start()
-    database: Any = auth._stores.connection
+    database: Any = auth._stores.connections[0]
     browser, newcomer = Browser(auth), Browser(auth)
     await browser.sign_in()
     kept = browser.jar[SESSION]

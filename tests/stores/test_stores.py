@@ -30,7 +30,7 @@ async def test_memory_by_any_name(url: str) -> None:
 
 async def test_an_absolute_path(tmp_path: Path) -> None:
     stores = open_database(f"sqlite:///{tmp_path}/sojourn.db")
-    assert isinstance(stores.connection, SQLiteDatabase)
+    assert isinstance(stores.connections[0], SQLiteDatabase)
     await stores.start()
     await stores.users.create(User(id="1"))
     await stores.aclose()

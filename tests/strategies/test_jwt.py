@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sojourn import strategies
+from sojourn.strategies import jwt as strategies
 from sojourn.claims import ClaimsCodec
 from sojourn.errors import ClaimsTooLarge, TokenError
 from sojourn.keys import Keyring

@@ -18,7 +18,7 @@ from sojourn.identifiers import uuid7
 from sojourn.models import Account, ClaimsT, Profile, Session, User
 from sojourn.policy import linking
 from sojourn.ports import Clock, UserStore
-from sojourn.strategies import JWTStrategy
+from sojourn.strategies import Arrival, Strategy
 
 __all__ = ["Admission", "Admitted", "Proof"]
 
@@ -53,7 +53,7 @@ class Admission(Generic[ClaimsT]):
         self,
         *,
         claims_type: type[ClaimsT],
-        strategy: JWTStrategy[ClaimsT],
+        strategy: Strategy[ClaimsT],
         sessions: SessionFlow[ClaimsT],
         revoker: Revoker,
         callbacks: Callbacks[ClaimsT],
@@ -70,19 +70,25 @@ class Admission(Generic[ClaimsT]):
         self._clock = clock
         self._emit = emit
 
-    async def admit(self, proof: Proof, *, cookie_header: str, client: str | None) -> Admitted[ClaimsT]:
+    async def admit(
+        self, proof: Proof, *, cookie_header: str, client: str | None, user_agent: str | None = None
+    ) -> Admitted[ClaimsT]:
         """Let in whom `proof` names; the session that came with the request ends (SES-03)."""
-        current = self._sessions.carried(cookie_header).session
+        current = (await self._sessions.carried(cookie_header)).session
         known = await self._owner(proof)
         answer = await self._may_enter(proof, known)
         if isinstance(answer, str):
             return Admitted(session=None, location=answer)
         user, created = await self._user(proof, current)
         claims = await self._claims(proof, user, created)
+        arrival = Arrival(provider=proof.account.provider, client=client, user_agent=user_agent)
         try:
-            issued = self._strategy.issue(claims)
+            issued = await self._strategy.start(claims, arrival)
         except ClaimsTooLarge as error:
             raise SignInRefused("Callback", "claims_too_large", str(error)) from error
+        except Conflict as error:
+            raise SignInRefused("AccessDenied", "disabled", "the user was deleted meanwhile") from error
+        # Should this fail, nobody ever learns the new session's secret, and the old one goes on.
         if current is not None:
             await self._revoker.end(current, "replaced")
         session = issued.session

@@ -1,4 +1,7 @@
-"""Ending sessions: first durably in the log, then in this process's live set, so that no answer promises too much."""
+"""Ending sessions: first durably, then for whoever asks this process, so that no answer promises too much.
+
+A session in a token ends in the log; one that a store keeps ends with its record, and no log need repeat it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from sojourn.events import Event, SessionEnded
 from sojourn.models import Lifetimes, Session
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Clock, Revocation, RevocationLog
+from sojourn.ports import Clock, Revocation, RevocationLog, SessionStore
 
 __all__ = ["Revoker"]
 
@@ -17,24 +20,26 @@ _MARGIN = 3600
 
 
 class Revoker:
-    """Ends sessions for good and tells whoever listens."""
+    """Ends sessions for good and tells whoever listens; `sessions` is where they are records, if they are."""
 
     def __init__(
         self,
         *,
         log: RevocationLog,
+        sessions: SessionStore | None,
         ended: EndedSessions,
         lifetimes: Lifetimes,
         clock: Clock,
         emit: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._log = log
+        self._sessions = sessions
         self._ended = ended
         self._clock = clock
         self._emit = emit
         self._longest = lifetimes.max_age + lifetimes.grace_period + lifetimes.leeway + _MARGIN
         self._position = 0
-        self.caught_up: bool = False
+        self.caught_up: bool = sessions is not None
 
     async def catch_up(self) -> None:
         """Take over what the log holds since the last time; raises `StoreUnavailable`."""
@@ -45,10 +50,16 @@ class Revoker:
         self.caught_up = True
 
     async def end(self, session: Session[Any], reason: str) -> None:
-        """End this session; every token of it, older or newer, is refused from here on."""
+        """End this session; every token of it, older or newer, is refused from here on.
+
+        Raises `StoreUnavailable` when it could not be made durable.
+        """
         now = self._clock()
-        revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
-        await self._log.append(revocation)
-        self._ended.end(revocation)
-        self._ended.forget(now)
+        if self._sessions is not None:
+            await self._sessions.delete(session.sid)
+        else:
+            revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
+            await self._log.append(revocation)
+            self._ended.end(revocation)
+            self._ended.forget(now)
         await self._emit(SessionEnded(at=now, sid=session.sid, user_id=session.user_id, reason=reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Generic, assert_never
+from typing import Any, Final, Generic, assert_never
 
 import msgspec
 
@@ -18,13 +18,14 @@ from sojourn.cookies import (
     session_cookie_from_header,
     write_session_cookie,
 )
-from sojourn.errors import ClaimsTooLarge, StoreUnavailable, TokenError
+from sojourn.errors import ClaimsTooLarge, Conflict, StoreUnavailable, TokenError
 from sojourn.events import Event, SessionRefreshed
 from sojourn.flows.failures import session_refused, store_failed
-from sojourn.models import ClaimsT, Lifetimes, Session, User, Value
+from sojourn.flows.loaded import Carried, Loaded, OnceUser
+from sojourn.models import ClaimsT, Lifetimes, Session
 from sojourn.policy import refresh
 from sojourn.ports import Clock, UserStore
-from sojourn.strategies import Issued, JWTStrategy
+from sojourn.strategies import Issued, JWTStrategy, Strategy
 
 __all__ = ["Carried", "Loaded", "SessionFlow"]
 
@@ -33,63 +34,25 @@ _KNOWN: Final = 4096
 _LONGEST_KNOWN: Final = 2048
 _NOTHING: Final = (None, 0)
 
+# Of two changes at once one goes first; the other is then decided anew, a few times at most.
+_ATTEMPTS: Final = 3
+
 # A cookie is deleted only on proof that it can never work again here. A token of an unknown key may be another
 # server's during a roll-out, and one from the future becomes good by waiting.
 _KEPT = frozenset({"missing", "key", "cookie_name", "not_yet_valid", "issued_in_future"})
 
 
-class Loaded(msgspec.Struct, Generic[ClaimsT], frozen=True, kw_only=True):
-    """The session of a request, or why there is none.
-
-    `code` is the coarse code of a refusal, `step` the check that refused (for events and logs, not for the outside);
-    `detail` adds what
-    an operator must know and anybody may; `cookies` are to be set on the response; `unavailable` means "I cannot
-    tell", which is a 503 and never a sign-out.
-    """
-
-    session: Session[ClaimsT] | None = None
-    code: str | None = None
-    step: str | None = None
-    detail: str = ""
-    cookies: tuple[Cookie, ...] = ()
-    unavailable: StoreUnavailable | None = None
-
-
-class Carried(Value, Generic[ClaimsT], frozen=True, kw_only=True):
-    """What a Cookie header carries: a token and the session it opens, or the step that refused."""
-
-    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
-    token: str
-    session: Session[ClaimsT] | None = None
-    step: str = "missing"
-    detail: str = ""
-
-
-class _OnceUser:
-    """Loads the user's row at the first call and remembers it for the rest of the request."""
-
-    __slots__ = ("_found", "_user", "_user_id", "_users")
-
-    def __init__(self, users: UserStore, user_id: str) -> None:
-        self._users = users
-        self._user_id = user_id
-        self._found = False
-        self._user: User | None = None
-
-    async def __call__(self) -> User | None:
-        if not self._found:
-            self._user = await self._users.get(self._user_id)
-            self._found = True
-        return self._user
-
-
 class SessionFlow(Generic[ClaimsT]):
-    """Loads, extends and updates sessions; the only place that turns one into a `Set-Cookie`."""
+    """Loads, extends and updates sessions; the only place that turns one into a `Set-Cookie`.
+
+    `verifier` is the strategy itself where a check needs no store, for `current`.
+    """
 
     def __init__(
         self,
         *,
-        strategy: JWTStrategy[ClaimsT],
+        strategy: Strategy[ClaimsT],
+        verifier: JWTStrategy[ClaimsT] | None,
         names: CookieNames,
         lifetimes: Lifetimes,
         callbacks: Callbacks[ClaimsT],
@@ -99,7 +62,7 @@ class SessionFlow(Generic[ClaimsT]):
         domain: str | None,
     ) -> None:
         self._strategy = strategy
-        self._is_ended = strategy.is_ended
+        self._verifier = verifier
         self._known: dict[str, tuple[Session[ClaimsT] | None, int]] = {}
         self._names = names
         self._lifetimes = lifetimes
@@ -109,13 +72,16 @@ class SessionFlow(Generic[ClaimsT]):
         self._emit = emit
         self._domain = domain
 
-    def carried(self, cookie_header: str) -> Carried[ClaimsT]:
-        """What the session cookie of this header opens, without judging whether it is due; never raises."""
+    async def carried(self, cookie_header: str) -> Carried[ClaimsT]:
+        """What the session cookie of this header opens, without judging whether it is due.
+
+        Raises `StoreUnavailable` when only a store could tell.
+        """
         error = TokenError("missing")
         token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
         if token is not None:
             try:
-                return Carried(token=token, session=self._strategy.open(token))
+                return Carried(token=token, session=await self._strategy.find(token))
             except TokenError as refused:
                 error = refused
         cookie = read_session_cookie(parse_cookie_header(cookie_header), self._names)
@@ -123,7 +89,7 @@ class SessionFlow(Generic[ClaimsT]):
             error = TokenError(cookie.refused)
         for candidate in cookie.candidates[1:]:  # a stale form beside the real one must not sign anybody out
             try:
-                return Carried(token=candidate, session=self._strategy.open(candidate))
+                return Carried(token=candidate, session=await self._strategy.find(candidate))
             except TokenError:
                 continue
         return Carried(token="", step=error.step, detail=error.detail)
@@ -133,15 +99,18 @@ class SessionFlow(Generic[ClaimsT]):
 
         A header is not taken apart a third time; expiry and endings are looked at every time.
         """
+        verifier = self._verifier
+        if verifier is None:
+            return None
         now = self._clock()
         session, until = self._known.get(cookie_header, _NOTHING)
-        if session is None or now >= until or self._is_ended(session.sid, session.user_id, session.issued_at):
+        if session is None or now >= until or verifier.is_ended(session.sid, session.user_id, session.issued_at):
             token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
             if token is None:
                 return None
-            again = self._strategy.remembers(token)
+            again = verifier.remembers(token)
             try:
-                session = self._strategy.open(token)
+                session = verifier.open(token)
             except TokenError:
                 return None
             until = refresh.keep_until(session, self._lifetimes)
@@ -155,14 +124,18 @@ class SessionFlow(Generic[ClaimsT]):
 
     async def load(self, cookie_header: str, client: str | None = None) -> Loaded[ClaimsT]:
         """The session that this Cookie header carries, extended if it is due."""
-        carried = self.carried(cookie_header)
+        try:
+            carried = await self.carried(cookie_header)
+        except StoreUnavailable as error:
+            await self._emit(store_failed(error, at=self._clock()))
+            return Loaded(code="unavailable", unavailable=error)
         session = carried.session
         if session is None:
             return await self._refuse(carried.step, carried.detail, cookie_header, client)
         decision = refresh.decide(session, self._lifetimes, self._clock())
         match decision:
             case refresh.Keep():
-                return Loaded(session=self._bound(session))
+                return Loaded(session=self._bound(session), token=carried.token)
             case refresh.Reject(step=step):
                 return await self._refuse(step, "", cookie_header, client)
             case refresh.Refresh(expires_at=expires_at):
@@ -172,25 +145,27 @@ class SessionFlow(Generic[ClaimsT]):
 
     async def update(self, cookie_header: str, data: object, client: str | None = None) -> Loaded[ClaimsT]:
         """`POST /session`: the application decides what of `data` the claims take over; nothing is merged by itself."""
-        loaded = await self.load(cookie_header, client)
-        session = loaded.session
-        if session is None:
-            return loaded
-        user = await self._users.get(session.user_id) if self._users is not None else None
-        if user is not None and user.disabled_at is not None:
-            return await self._refuse("ended", "the user is disabled", cookie_header, client)
-        try:
-            claims = await self._ask(session, ClaimsChange(trigger="update", user=user, data=data))
-        except Exception as error:
-            raise await self._callback_failed("claims", error) from error
-        now = self._clock()
-        expires_at = min(now + self._lifetimes.max_age, session.auth_time + self._lifetimes.absolute_age)
-        token = self.carried(cookie_header).token
-        try:
-            issued = self._strategy.refresh(session, token, expires_at=expires_at, claims=claims)
-        except TokenError as error:
-            return await self._refuse(error.step, error.detail, cookie_header, client)
-        return await self._written(issued, cookie_header, "update")
+        for _ in range(_ATTEMPTS):
+            loaded = await self.load(cookie_header, client)
+            session = loaded.session
+            if session is None:
+                return loaded
+            user = await self._users.get(session.user_id) if self._users is not None else None
+            if user is not None and user.disabled_at is not None:
+                return await self._refuse("ended", "the user is disabled", cookie_header, client)
+            try:
+                claims = await self._ask(session, ClaimsChange(trigger="update", user=user, data=data))
+            except Exception as error:
+                raise await self._callback_failed("claims", error) from error
+            expires_at = min(self._clock() + self._lifetimes.max_age, session.auth_time + self._lifetimes.absolute_age)
+            try:
+                issued = await self._strategy.extend(session, loaded.token, expires_at=expires_at, claims=claims)
+            except TokenError as error:
+                return await self._refuse(error.step, error.detail, cookie_header, client)
+            except Conflict:
+                continue  # somebody changed or ended it meanwhile: ask again on what they left
+            return await self._written(issued, cookie_header, "update")
+        raise StoreUnavailable("sessions", "the same session kept changing elsewhere at the same moment")
 
     def cookies_for(self, issued: Issued[ClaimsT], cookie_header: str) -> tuple[Cookie, ...]:
         """The session cookie of a token, in chunks if need be; it ends with the token's grace (nextauth.md 2.6)."""
@@ -233,9 +208,9 @@ class SessionFlow(Generic[ClaimsT]):
         return read_session_cookie(parse_cookie_header(cookie_header), self._names).present
 
     def _bound(self, session: Session[ClaimsT]) -> Session[ClaimsT]:
-        if self._users is None:
+        if self._users is None or session.load_user is not None:
             return session
-        return msgspec.structs.replace(session, load_user=_OnceUser(self._users, session.user_id))
+        return msgspec.structs.replace(session, load_user=OnceUser(self._users, session.user_id))
 
     async def _ask(self, session: Session[ClaimsT], change: ClaimsChange) -> ClaimsT:
         if self._callbacks.claims is None:
@@ -267,15 +242,32 @@ class SessionFlow(Generic[ClaimsT]):
         if (made := self._strategy.successor(token)) is not None:
             return self._again(made, cookie_header)  # another request was faster while this one waited
         try:
-            issued = self._strategy.refresh(session, token, expires_at=expires_at, claims=claims)
+            issued = await self._strategy.extend(session, token, expires_at=expires_at, claims=claims)
         except TokenError as error:
             return await self._refuse(error.step, error.detail, cookie_header, client)
         except ClaimsTooLarge as error:
             return self._unextended(session, await self._callback_failed("claims", error))
+        except StoreUnavailable as error:
+            await self._emit(store_failed(error, at=self._clock()))
+            return self._unextended(session, error)
+        except Conflict:
+            return await self._superseded(token, cookie_header, client)
         return await self._written(issued, cookie_header, "refresh")
 
+    async def _superseded(self, token: str, cookie_header: str, client: str | None) -> Loaded[ClaimsT]:
+        """Somebody else extended this session, or ended it, while this request was about to."""
+        try:
+            session = await self._strategy.find(token)
+        except TokenError as error:
+            return await self._refuse(error.step, error.detail, cookie_header, client)
+        except StoreUnavailable as error:
+            return Loaded(code="unavailable", unavailable=error)
+        return self._again(Issued(token, session), cookie_header)
+
     def _again(self, made: Issued[ClaimsT], cookie_header: str) -> Loaded[ClaimsT]:
-        return Loaded(session=self._bound(made.session), cookies=self.cookies_for(made, cookie_header))
+        return Loaded(
+            session=self._bound(made.session), token=made.token, cookies=self.cookies_for(made, cookie_header)
+        )
 
     async def _callback_failed(self, name: str, error: Exception) -> StoreUnavailable:
         # What the application raised is for its own log; a browser learns only that we cannot tell right now.
@@ -300,7 +292,7 @@ class SessionFlow(Generic[ClaimsT]):
                 expires_at=session.expires_at,
             )
         )
-        return Loaded(session=self._bound(session), cookies=self.cookies_for(issued, cookie_header))
+        return self._again(issued, cookie_header)
 
     async def _refuse(self, step: str, detail: str, cookie_header: str, client: str | None) -> Loaded[ClaimsT]:
         code = TokenError(step).code

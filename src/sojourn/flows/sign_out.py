@@ -17,7 +17,7 @@ async def sign_out(cookie_header: str, *, sessions: SessionFlow[Any], revoker: R
     A token that opens nothing is only deleted. Raises `StoreUnavailable` when the end could not be made durable: the
     cookie then stays, and the answer must say that nobody was signed out.
     """
-    session = sessions.carried(cookie_header).session
+    session = (await sessions.carried(cookie_header)).session
     if session is not None:
         await revoker.end(session, "sign_out")
     return sessions.cleared(cookie_header)

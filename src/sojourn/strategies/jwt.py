@@ -1,22 +1,23 @@
-"""Where a session lives. The JWT strategy: in its token, sealed or signed; nothing here waits."""
+"""Sessions in their tokens, sealed or signed: nothing here waits for anything."""
 
 from __future__ import annotations
 
 import os
-from typing import ClassVar, Final, Generic
+from typing import Final, Generic
 
 from msgspec.structs import replace
 
 from sojourn import claims as claims_module
 from sojourn.claims import LIFETIME_MARGIN, MALFORMED, ClaimsCodec, judge, write
 from sojourn.errors import ClaimsTooLarge, TokenError
-from sojourn.models import ClaimsT, Lifetimes, Session, Value
+from sojourn.models import ClaimsT, Lifetimes, Session
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock
+from sojourn.strategies.base import Arrival, Issued
 from sojourn.tokens import TokenFormat
 
-__all__ = ["Issued", "JWTStrategy"]
+__all__ = ["JWTStrategy"]
 
 _SEEN: Final = 4096
 """Tokens remembered before all are forgotten and opened anew: cheaper than keeping an order among them."""
@@ -26,15 +27,6 @@ _LONGEST_SEEN: Final = 2048
 
 _SAME_SUCCESSOR: Final = 10
 """Seconds in which one old token is refreshed into one and the same new token, or until that one is due itself."""
-
-
-class Issued(Value, Generic[ClaimsT], frozen=True):
-    """A token that was just made, and the session in it."""
-
-    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
-
-    token: str
-    session: Session[ClaimsT]
 
 
 class JWTStrategy(Generic[ClaimsT]):
@@ -88,6 +80,14 @@ class JWTStrategy(Generic[ClaimsT]):
             return session
         return self._judge(session, now, grace_period=self._lifetimes.grace_period)
 
+    async def find(self, token: str) -> Session[ClaimsT]:
+        """`open`, for who can wait."""
+        return self.open(token)
+
+    async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
+        """`issue`, for who can wait."""
+        return self.issue(claims)
+
     def remembers(self, token: str) -> bool:
         """Whether this text opened before; that says nothing of what is left of its session."""
         return token in self._seen
@@ -119,6 +119,12 @@ class JWTStrategy(Generic[ClaimsT]):
         fresh = 0 <= self._clock() - session.issued_at < self._same_successor
         ended = self.is_ended(session.sid, session.user_id, session.issued_at)
         return made if fresh and not ended else None
+
+    async def extend(
+        self, session: Session[ClaimsT], token: str, *, expires_at: int, claims: ClaimsT | None = None
+    ) -> Issued[ClaimsT]:
+        """`refresh`, for who can wait."""
+        return self.refresh(session, token, expires_at=expires_at, claims=claims)
 
     def refresh(
         self, session: Session[ClaimsT], token: str, *, expires_at: int, claims: ClaimsT | None = None

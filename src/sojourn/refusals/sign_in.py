@@ -1,148 +1,21 @@
-"""Every refusal in plain English: what a step's refusal means and how to mend it, and what the outside may read.
-
-Events, logs, `sojourn token open` and the doctor show `explain(step)`. Browsers and API clients see `public(code)`,
-which says the same for every kind of damaged or forged token.
-"""
+"""Why somebody could not sign in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
+from sojourn.refusals.words import Explanation
 
-__all__ = ["COMMON_ERRORS", "CommonError", "Explanation", "PublicText", "explain", "public"]
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """Why a step refused, and what to do about it; for those who run the application."""
-
-    cause: str
-    fix: str
-
-
-class PublicText(msgspec.Struct, frozen=True):
-    """Title and detail of a problem document (RFC 9457)."""
-
-    title: str
-    detail: str
-
-
-class CommonError(msgspec.Struct, frozen=True):
-    """An error that everybody meets one day: the code that the outside sees, the step that the log names."""
-
-    code: str
-    step: str
-
-
-COMMON_ERRORS: Final = {
-    "invalid signature": CommonError("session_invalid", "signature"),
-    "expired token": CommonError("session_expired", "expired"),
-    "missing cookie": CommonError("session_missing", "missing"),
-    "database failure": CommonError("unavailable", "store"),
-    "provider error": CommonError("Callback", "provider_error"),
-    "clock skew": CommonError("session_invalid", "issued_in_future"),
-    "cookie domain mismatch": CommonError("session_missing", "host"),
-}
+__all__ = ["OAUTH", "SIGN_IN"]
 
 _PROVIDER_FAULT: Final = (
     "If it happens to everybody, compare the provider's settings with ours; for one person, let them try again."
 )
 _BEGIN_AGAIN: Final = "Begin the sign-in again, in one browser, and finish it within 15 minutes."
 _BOTH_CLOCKS: Final = "Synchronise this server's clock with NTP, then ask the provider to do the same."
-_CLOCKS: Final = "Synchronise the clocks of all servers with NTP; small differences are covered by session.leeway."
 
-_TOKEN: Final = {
-    "missing": Explanation(
-        "The request carried no session cookie.",
-        "Sign in; if you did, check that the cookie's domain, path and Secure flag fit this URL.",
-    ),
-    "form": Explanation(
-        "The session cookie is not a token of the configured format.",
-        "Check that compat and session.token are the same on every server; otherwise somebody edited the cookie.",
-    ),
-    "header": Explanation(
-        "The token's header names a format or algorithm that is not accepted here.",
-        "Check that compat and session.token are the same on every server.",
-    ),
-    "key": Explanation(
-        "The token was made with a key that this server does not have.",
-        "Give every server the secret that made it; after a rotation, keep the old one while its tokens live.",
-    ),
-    "signature": Explanation(
-        "The token's signature or authentication tag does not fit its content.",
-        "Somebody edited the cookie; if it happens to everybody, compare the secrets of all servers.",
-    ),
-    "claims": Explanation(
-        "The token opened, but its claims are not what the claims type demands.",
-        "Give fields added to the claims type a default, so that older tokens still open.",
-    ),
-    "expired": Explanation(
-        "The token expired, and its grace period is over.",
-        "Sign in again; raise session.max_age or session.grace_period if that comes too often.",
-    ),
-    "not_yet_valid": Explanation("The token says that it is not valid yet.", _CLOCKS),
-    "issued_in_future": Explanation("The token was issued in this server's future: two clocks disagree.", _CLOCKS),
-    "lifetime": Explanation(
-        "The token expires farther ahead than session.max_age allows.",
-        "Use the same session.max_age wherever tokens are made; tokens made under a longer one end here.",
-    ),
-    "absolute_age": Explanation(
-        "The session reached its absolute age, which no refresh passes.",
-        "Sign in again; session.absolute_age sets the limit.",
-    ),
-    "ended": Explanation(
-        "The session was ended: by signing out, by an operator, or because the user was disabled.",
-        "Sign in again; a user that should not be disabled must be enabled first.",
-    ),
-    "audience": Explanation(
-        "The token was made for another application or by another issuer.",
-        "Check base_url: issuer and audience come from it, and each application has its own.",
-    ),
-    "chunks": Explanation(
-        "The session cookie came in pieces that do not fit together.",
-        "Sign in again; if it keeps happening, a proxy drops large headers or the session holds too many claims.",
-    ),
-    "cookie_name": Explanation(
-        "A session cookie came under the name for the other scheme (http or https).",
-        "Set base_url to the URL that browsers use: with https the name starts with __Secure-.",
-    ),
-}
-
-_REQUEST: Final = {
-    "host": Explanation(
-        "The request came for another host than base_url names, so the browser keeps its cookies for that host.",
-        "Set base_url to the URL that browsers use, or set cookie_domain to the domain that both hosts share.",
-    ),
-    "cookie_domain": Explanation(
-        "The cookie's domain does not contain the host that browsers use, so they drop the cookie.",
-        "Set cookie_domain to a domain that contains base_url's host, or leave it out.",
-    ),
-    "fetch_metadata": Explanation(
-        "The browser said that another site sent this form (Sec-Fetch-Site).",
-        "Send forms from pages of base_url's own origin.",
-    ),
-    "origin": Explanation(
-        "The form came from another origin than base_url's.",
-        "Open the application under base_url, and let the proxy pass the Origin header on unchanged.",
-    ),
-    "double_submit": Explanation(
-        "The CSRF token is missing, or it does not fit the CSRF cookie.",
-        "Fetch a new token from /csrf and send it as csrfToken, with cookies.",
-    ),
-    "method": Explanation(
-        "A change of state was asked for by a method other than POST.", "Send it as POST with a CSRF token."
-    ),
-    "rate_limited": Explanation(
-        "There were too many failed sign-ins for this account or from this network.",
-        "Wait; rate_limit.sign_in sets how many are allowed in what time.",
-    ),
-    "store": Explanation(
-        "The database did not answer in time.",
-        "Check that it runs, that the database URL is right and that its disk is not full; nobody was signed out.",
-    ),
-}
-
-_SIGN_IN: Final = {
+SIGN_IN: Final[Mapping[str, Explanation]] = {
     "provider_unknown": Explanation(
         "The sign-in was for a provider that is not configured.", "Use an id that `GET /api/auth/providers` lists."
     ),
@@ -183,7 +56,7 @@ _SIGN_IN: Final = {
     ),
 }
 
-_OAUTH: Final = {
+OAUTH: Final[Mapping[str, Explanation]] = {
     "callback_url": Explanation(
         "The page to return to has an address too long for a cookie.",
         "Begin the sign-in from a page with a shorter address.",
@@ -286,34 +159,3 @@ _OAUTH: Final = {
         "Check the provider's profile function: it needs an id that is there for everybody.",
     ),
 }
-
-_STEPS: Final = _TOKEN | _REQUEST | _SIGN_IN | _OAUTH
-_UNKNOWN: Final = Explanation(
-    "The request was refused.", "The event's step names the check; search the documentation for it."
-)
-
-_PUBLIC: Final = {
-    "session_missing": PublicText(
-        "Not signed in", "This needs a session, and the request carried none. Sign in and try again."
-    ),
-    "session_invalid": PublicText(
-        "Session not accepted", "The session that came with the request is not valid here. Sign in again."
-    ),
-    "session_expired": PublicText("Session expired", "The session is too old. Sign in again."),
-    "session_ended": PublicText("Session ended", "The session was ended before its time. Sign in again."),
-    "rate_limited": PublicText("Too many attempts", "Wait as long as Retry-After says, then try again."),
-    "unavailable": PublicText(
-        "Temporarily unavailable",
-        "It cannot be told right now who is signed in. Try again shortly; nobody was signed out.",
-    ),
-}
-
-
-def explain(step: str) -> Explanation:
-    """The cause and the fix of a refusing step; of `id_token.x` without words of its own, those of `id_token`."""
-    return _STEPS.get(step) or _STEPS.get(step.partition(".")[0], _UNKNOWN)
-
-
-def public(code: str) -> PublicText:
-    """What the outside may read about a coarse code; an unknown code reads like `session_invalid`."""
-    return _PUBLIC.get(code, _PUBLIC["session_invalid"])

@@ -1,0 +1,57 @@
+"""What the flows ask of a strategy, wherever it keeps its sessions."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, Protocol
+
+import msgspec
+
+from sojourn.models import ClaimsT, Session, Value
+
+__all__ = ["Arrival", "Issued", "Strategy"]
+
+
+class Issued(Value, Generic[ClaimsT], frozen=True):
+    """A token that was just made or extended, and its session."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
+
+    token: str
+    session: Session[ClaimsT]
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sign-in came by: the provider's id, the network address, the browser's name for itself."""
+
+    provider: str | None = None
+    client: str | None = None
+    user_agent: str | None = None
+
+
+class Strategy(Protocol[ClaimsT]):
+    """Turns sessions into tokens and back. Whatever waits may raise `StoreUnavailable`."""
+
+    async def find(self, token: str) -> Session[ClaimsT]:
+        """The session of a token, also when it expired within its grace; raises `TokenError` with the step."""
+        ...
+
+    async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
+        """A new session with these claims.
+
+        Raises `ClaimsTooLarge`; `TokenError("ended")` if all of the user's sessions ended in this second; and
+        `Conflict("user")` if the user is gone.
+        """
+        ...
+
+    def successor(self, token: str) -> Issued[ClaimsT] | None:
+        """What `token` was extended into a moment ago, where that is another token."""
+        ...
+
+    async def extend(
+        self, session: Session[ClaimsT], token: str, *, expires_at: int, claims: ClaimsT | None = None
+    ) -> Issued[ClaimsT]:
+        """The same session with a later end, and other claims if given, unless it ended meanwhile.
+
+        Raises `TokenError`, `ClaimsTooLarge`, and `Conflict("session")` if somebody else changed or ended it first.
+        """
+        ...
