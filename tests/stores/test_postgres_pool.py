@@ -56,7 +56,7 @@ async def until_one_waits_for_a_lock(other: Any) -> None:
 
 
 async def test_who_reads_up_to_a_position_misses_nothing_that_is_committed_later(
-    database: PostgresDatabase, other: Any
+    database: PostgresDatabase, other: Any, url: str
 ) -> None:
     """Two endings at once, and the first to begin is the last to commit."""
     append = postgres_statements.APPEND
@@ -65,7 +65,7 @@ async def test_who_reads_up_to_a_position_misses_nothing_that_is_committed_later
         await slow.start()
         await other.fetch(append.text, *append.values({**msgspec.structs.asdict(FIRST), "now": 0}))
         tasks.start_soon(database.revocations.append, SECOND)
-        reader = await asyncpg.connect(database._pool._url)
+        reader = await asyncpg.connect(url)
         await until_one_waits_for_a_lock(reader)
         await reader.close()
         assert await database.revocations.read() == (0, [])

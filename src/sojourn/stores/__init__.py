@@ -177,9 +177,10 @@ def _open_postgres(address: str, clock: Clock) -> Stores:
         )
     try:
         from sojourn.stores.postgres import PostgresDatabase
+
+        database = PostgresDatabase(f"postgresql:{address}", clock=clock)
     except ModuleNotFoundError as error:
         if error.name not in {"asyncpg", "sqlalchemy"}:
             raise
         raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
-    database = PostgresDatabase(f"postgresql:{address}", clock=clock)
     return _of(database)

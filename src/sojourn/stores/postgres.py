@@ -12,9 +12,9 @@ from sojourn.errors import Conflict, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
 from sojourn.stores import postgres_statements as ask
-from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_sessions import PostgresCounterStore, PostgresSessionStore
 from sojourn.stores.postgres_statements import PAGE, Statement
+from sojourn.stores.postgres_terms import Pool
 from sojourn.stores.statements import CHANGEABLE, read_account, read_revocation, read_user, storable
 
 __all__ = ["PostgresDatabase"]
@@ -23,17 +23,22 @@ __all__ = ["PostgresDatabase"]
 class PostgresDatabase:
     """One database and its stores: `users`, `sessions`, `counters`, `once`, `revocations`.
 
-    At most `pool_size` connections. A call connects by itself when needed, so that the database may come back without a
-    restart. Each waits at most one second for a connection and two for the answer.
+    At most `pool_size` connections of asyncpg's, or those of another driver's `pool`. A call connects by itself when
+    needed, so that the database may come back without a restart. Each waits at most one second for a connection and
+    two for the answer.
     """
 
-    def __init__(self, url: str, *, clock: Clock = system_clock, pool_size: int = 10) -> None:
-        self._pool = PostgresPool(url, size=pool_size)
-        self.users: PostgresUserStore = PostgresUserStore(self._pool)
-        self.sessions: PostgresSessionStore = PostgresSessionStore(self._pool, clock)
-        self.counters: PostgresCounterStore = PostgresCounterStore(self._pool, clock)
-        self.once: PostgresOnceStore = PostgresOnceStore(self._pool, clock)
-        self.revocations: PostgresRevocationLog = PostgresRevocationLog(self._pool, clock)
+    def __init__(self, url: str, *, clock: Clock = system_clock, pool_size: int = 10, pool: Pool | None = None) -> None:
+        if pool is None:
+            from sojourn.stores.postgres_pool import PostgresPool
+
+            pool = PostgresPool(url, size=pool_size)
+        self._pool: Pool = pool
+        self.users: PostgresUserStore = PostgresUserStore(pool)
+        self.sessions: PostgresSessionStore = PostgresSessionStore(pool, clock)
+        self.counters: PostgresCounterStore = PostgresCounterStore(pool, clock)
+        self.once: PostgresOnceStore = PostgresOnceStore(pool, clock)
+        self.revocations: PostgresRevocationLog = PostgresRevocationLog(pool, clock)
 
     async def connect(self) -> None:
         """Make the tables.
@@ -50,7 +55,7 @@ class PostgresDatabase:
 class PostgresUserStore:
     """Users, accounts and password hashes in two tables."""
 
-    def __init__(self, pool: PostgresPool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def get(self, user_id: str) -> User | None:
@@ -114,7 +119,7 @@ class PostgresUserStore:
 class PostgresOnceStore:
     """Spent keys in a table; each spending also forgets a few that are past their time."""
 
-    def __init__(self, pool: PostgresPool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 
@@ -126,7 +131,7 @@ class PostgresOnceStore:
 class PostgresRevocationLog:
     """Revocations in a table, numbered in the order of their commits; each also forgets a few past their time."""
 
-    def __init__(self, pool: PostgresPool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 

@@ -11,7 +11,7 @@ from sojourn.errors import Conflict
 from sojourn.models import User
 from sojourn.ports import Clock, SessionChange, SessionRecord
 from sojourn.stores import postgres_statements as ask
-from sojourn.stores.postgres_pool import PostgresPool
+from sojourn.stores.postgres_terms import Pool
 from sojourn.stores.statements import read_session, read_session_with_user, storable
 
 __all__ = ["PostgresCounterStore", "PostgresSessionStore"]
@@ -22,7 +22,7 @@ _SECOND: Final = 1_000_000
 class PostgresSessionStore:
     """Sessions in a table, beside the users' that they belong to."""
 
-    def __init__(self, pool: PostgresPool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 
@@ -68,7 +68,7 @@ class PostgresSessionStore:
 class PostgresCounterStore:
     """One number for each key; each attempt also forgets a few keys that have recovered."""
 
-    def __init__(self, pool: PostgresPool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
 
