@@ -50,22 +50,27 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A text with `$1`, `$2`, …, and the names of what they stand for."""
+    """A text with `$1`, `$2`, …, and the names of what they stand for.
+
+    `repeatable` where asking twice does and answers what asking once would have: then it is asked again when the
+    answer was lost.
+    """
 
     text: str
     names: tuple[str, ...]
+    repeatable: bool = False
 
     def values(self, parameters: Mapping[str, object]) -> list[object]:
         """The parameters in the text's order."""
         return [parameters[name] for name in self.names]
 
 
-def compiled(statement: ClauseElement) -> Statement:
+def compiled(statement: ClauseElement, *, repeatable: bool = False) -> Statement:
     """The statement as asyncpg takes it."""
     done: Any = statement.compile(dialect=POSTGRES_DIALECT)
-    return Statement(str(done), tuple(done.positiontup))
+    return Statement(str(done), tuple(done.positiontup), repeatable)
 
 
 def _values(table: Table, names: tuple[str, ...]) -> list[ColumnElement[Any]]:
@@ -73,11 +78,11 @@ def _values(table: Table, names: tuple[str, ...]) -> list[ColumnElement[Any]]:
     return [bindparam(name, type_=table.c[name].type) for name in names]
 
 
-GET: Final = compiled(statements.GET)
-GET_BY_EMAIL: Final = compiled(statements.GET_BY_EMAIL)
-GET_BY_USERNAME: Final = compiled(statements.GET_BY_USERNAME)
-GET_BY_ACCOUNT: Final = compiled(statements.GET_BY_ACCOUNT)
-LIST_ACCOUNTS: Final = compiled(statements.LIST_ACCOUNTS)
+GET: Final = compiled(statements.GET, repeatable=True)
+GET_BY_EMAIL: Final = compiled(statements.GET_BY_EMAIL, repeatable=True)
+GET_BY_USERNAME: Final = compiled(statements.GET_BY_USERNAME, repeatable=True)
+GET_BY_ACCOUNT: Final = compiled(statements.GET_BY_ACCOUNT, repeatable=True)
+LIST_ACCOUNTS: Final = compiled(statements.LIST_ACCOUNTS, repeatable=True)
 INSERT_USER: Final = compiled(statements.INSERT_USER)
 INSERT_ACCOUNT: Final = compiled(statements.INSERT_ACCOUNT)
 # These return the id of the row that they found.
@@ -85,10 +90,10 @@ UPDATE: Final = compiled(statements.UPDATE.returning(users.c.id))
 RECORD_LOGIN: Final = compiled(statements.RECORD_LOGIN.returning(users.c.id))
 SET_PASSWORD_HASH: Final = compiled(statements.SET_PASSWORD_HASH.returning(users.c.id))
 
-GET_SESSION: Final = compiled(statements.GET_SESSION)
-GET_SESSION_WITH_USER: Final = compiled(statements.GET_SESSION_WITH_USER)
+GET_SESSION: Final = compiled(statements.GET_SESSION, repeatable=True)
+GET_SESSION_WITH_USER: Final = compiled(statements.GET_SESSION_WITH_USER, repeatable=True)
 INSERT_SESSION: Final = compiled(statements.INSERT_SESSION)
-LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS)
+LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS, repeatable=True)
 # These return the ids of the rows that they found.
 REPLACE_SESSION: Final = compiled(statements.REPLACE_SESSION.returning(sessions.c.sid))
 DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid))
@@ -179,7 +184,8 @@ READ: Final = compiled(
     select(revocations.c.position, *(revocations.c[name] for name in REVOCATION_FIELDS))
     .where(revocations.c.position > bindparam("after"))
     .order_by(revocations.c.position)
-    .limit(literal_column(str(PAGE)))
+    .limit(literal_column(str(PAGE))),
+    repeatable=True,
 )
 
 _taking = insert_or_update(limits).values(key=bindparam("key"), recovered_at=bindparam("first"))

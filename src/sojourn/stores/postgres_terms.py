@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sojourn.errors import ConfigError, Conflict
+from sojourn.errors import ConfigError, Conflict, StoreUnavailable
 from sojourn.stores.postgres_statements import Statement
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "PATIENT_SETTINGS",
     "SETTINGS",
     "STATEMENT_SECONDS",
+    "AnswerLost",
     "Pool",
     "conflict_of",
     "never",
@@ -63,12 +64,22 @@ _NEVER: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+class AnswerLost(StoreUnavailable):
+    """The connection broke before the answer: what was asked may have been done, or not."""
+
+
 class Pool(Protocol):
     """A bounded pool of connections: rows, `Conflict` or `StoreUnavailable` out, no driver's exception."""
 
     async def connect(self) -> None: ...
 
-    async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]: ...
+    async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
+        """All rows; `AnswerLost` where the statement may have been carried out and is not `repeatable`."""
+        ...
+
+    async def fetch_one(self, statement: Statement, *values: object) -> Any | None:
+        """The first row, if any, of a statement on the path of a request; the values in the order of its names."""
+        ...
 
     async def aclose(self) -> None: ...
 

@@ -147,4 +147,4 @@ def read_session_with_user(row: Sequence[Any]) -> tuple[SessionRecord, User]:
 
 def storable(text: str) -> bool:
     """Whether a database can hold this text. One that it cannot is nobody's name; asking would look like an outage."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text))
