@@ -13,7 +13,8 @@ __all__ = ["Stores", "is_lasting", "kind_of", "open_database", "open_stores"]
 
 _MEMORY: Final = frozenset({"memory:", "memory://", "sqlite:", "sqlite://", "sqlite:///:memory:"})
 _SQLITE: Final = "sqlite:///"
-_POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+asyncpg"})
+_ASYNCPG: Final = frozenset({"postgresql", "postgres", "postgresql+asyncpg", "postgres+asyncpg"})
+_PSYCOPG: Final = frozenset({"postgresql+psycopg", "postgres+psycopg"})
 _WRITE: Final = 'Write "sqlite:///sojourn.db", "postgresql://user:password@host/name" or "memory:".'
 
 
@@ -112,10 +113,12 @@ def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
     if url.startswith(_SQLITE):
         return _open_sqlite(url.removeprefix(_SQLITE), clock)
     scheme, colon, rest = url.partition(":")
-    if colon and scheme in _POSTGRES:
+    if colon and scheme in _ASYNCPG:
         return _open_postgres(rest, clock)
-    if colon and scheme.partition("+")[0] in _POSTGRES:
-        raise ConfigError("database", "a PostgreSQL URL for another driver than asyncpg", _WRITE)
+    if colon and scheme in _PSYCOPG:
+        return _open_psycopg(rest, clock)
+    if colon and scheme.partition("+")[0] in _ASYNCPG:
+        raise ConfigError("database", "a PostgreSQL URL for another driver than asyncpg and psycopg", _WRITE)
     seen = f"a URL of the unknown kind {scheme!r}" if colon else "a text that is not a database URL"
     raise ConfigError("database", seen, _WRITE)
 
@@ -128,7 +131,7 @@ def is_lasting(url: str) -> bool:
 def kind_of(url: str) -> str:
     """What may be said of a database URL to anybody: `sqlite`, `postgresql`, `memory`."""
     scheme = url.partition(":")[0]
-    return "postgresql" if scheme in _POSTGRES else scheme
+    return "postgresql" if scheme in _ASYNCPG | _PSYCOPG else scheme
 
 
 def _of(database: _Database) -> Stores:
@@ -171,16 +174,34 @@ def _open_sqlite(path: str, clock: Clock) -> Stores:
 
 
 def _open_postgres(address: str, clock: Clock) -> Stores:
-    if not address.startswith("//") or not address.strip("/"):
-        raise ConfigError(
-            "database", "a PostgreSQL URL without a host", 'Write "postgresql://user:password@host/name".'
-        )
+    url = _postgres_url(address)
     try:
         from sojourn.stores.postgres import PostgresDatabase
 
-        database = PostgresDatabase(f"postgresql:{address}", clock=clock)
+        database = PostgresDatabase(url, clock=clock)
     except ModuleNotFoundError as error:
         if error.name not in {"asyncpg", "sqlalchemy"}:
             raise
         raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
     return _of(database)
+
+
+def _open_psycopg(address: str, clock: Clock) -> Stores:
+    url = _postgres_url(address)
+    try:
+        from sojourn.stores.postgres import PostgresDatabase
+        from sojourn.stores.psycopg_pool import PsycopgPool
+    except ModuleNotFoundError as error:
+        if error.name not in {"psycopg", "sqlalchemy"}:
+            raise
+        raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[psycopg].") from error
+    return _of(PostgresDatabase(url, clock=clock, pool=PsycopgPool(url, size=10)))
+
+
+def _postgres_url(address: str) -> str:
+    """As libpq writes it, whichever driver reads it."""
+    if not address.startswith("//") or not address.strip("/"):
+        raise ConfigError(
+            "database", "a PostgreSQL URL without a host", 'Write "postgresql://user:password@host/name".'
+        )
+    return f"postgresql:{address}"
