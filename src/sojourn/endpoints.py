@@ -31,11 +31,11 @@ _POLLED = (
     ("Vary", "Cookie"),
 )
 _LATER = {
-    "sessions": "the devices list comes with stored sessions",
+    "sessions": "the devices list comes with a later version",
     "events": "the push channel comes with the browser client",
     "client.js": "the browser client comes with a later version",
     "react.js": "the browser client comes with a later version",
-    "backchannel-logout": "back-channel logout comes with stored sessions",
+    "backchannel-logout": "back-channel logout comes with a later version",
 }
 
 

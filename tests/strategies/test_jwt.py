@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from sojourn.strategies import jwt as strategies
 from sojourn.claims import ClaimsCodec
 from sojourn.errors import ClaimsTooLarge, TokenError
 from sojourn.keys import Keyring
@@ -16,6 +15,7 @@ from sojourn.models import Claims, Lifetimes, Session
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Revocation
 from sojourn.strategies import JWTStrategy
+from sojourn.strategies import jwt as strategies
 from sojourn.testing import DrivenClock
 from sojourn.tokens import AuthJSV5, NextAuthV4, SignedJWT, TokenFormat
 
