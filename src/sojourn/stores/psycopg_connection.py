@@ -176,8 +176,10 @@ def unavailable(error: Exception) -> StoreUnavailable:
         case psycopg.errors.ConnectionTimeout() | TimeoutError():
             told = "it did not answer in time"
         case psycopg.OperationalError():
+            refused = never_works(error)
             # Of several attempts, the reason of the last.
-            told = re.sub("^FATAL: +", "", str(error).rpartition("failed: ")[2]).partition("\n")[0]
+            last = re.sub("^FATAL: +", "", str(error).rpartition("failed: ")[2]).partition("\n")[0]
+            told = refused.seen if refused else last
         case OSError():
             told = error.strerror or type(error).__name__
         case _:
