@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, assert_never
 
 import msgspec
@@ -146,7 +146,11 @@ class Admission(Generic[ClaimsT]):
         adds_to = current if account.type != "credentials" else None
         signed_in = await users.get(adds_to.user_id) if adds_to is not None else None
         email_owner = await users.get_by_email(profile.email) if profile.email and owner is None else None
-        accounts = await users.list_accounts(email_owner.id) if email_owner is not None else ()
+        accounts: Sequence[Account] = ()
+        if email_owner is not None:
+            # Between the two readings somebody else's first sign-in of the same person may have come through.
+            owner = await self._owner(proof)
+            accounts = await users.list_accounts(email_owner.id)
         decision = linking.decide(
             profile=profile,
             provider_id=account.provider,
