@@ -131,3 +131,90 @@ def test_a_missing_file_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         load(Path("nowhere.toml"), claims=Claims, environment={})
     assert caught.value.key == "--config"
+
+
+POSTGRES = "postgresql://ada:hunter2@db.example/app"
+REDIS = "redis://:hunter2@cache.example:6379/0"
+IN_REDIS = f'redis = "{REDIS}"\n' + FILE.replace('strategy = "jwt"', 'strategy = "database"\nstore = "redis"')
+
+
+def test_a_file_says_where_sessions_live(tmp_path: Path) -> None:
+    assert read(tmp_path).session.strategy == "jwt"
+    stored = read(tmp_path, FILE.replace('strategy = "jwt"', 'strategy = "database"\nwith_user = true'))
+    assert (stored.session.strategy, stored.session.store, stored.session.with_user) == ("database", None, True)
+    assert stored.redis is None
+    named = read(tmp_path, FILE.replace('strategy = "jwt"', 'strategy = "database"\nstore = "database"'))
+    assert (named.session.store, named.session.with_user) == ("database", False)
+    in_redis = read(tmp_path, IN_REDIS)
+    assert (in_redis.session.strategy, in_redis.session.store) == ("database", "redis")
+    assert (in_redis.database, in_redis.redis) == ("sqlite:///sojourn.db", REDIS)
+
+
+def test_the_environment_says_where_sessions_live(tmp_path: Path) -> None:
+    variables = {"SOJOURN_SECRET": SECRET, "SOJOURN_URL": "https://app.example", "SOJOURN_SESSION_STRATEGY": "database"}
+    with_user = variables | {"SOJOURN_DATABASE": POSTGRES, "SOJOURN_SESSION_WITH_USER": "true"}
+    stored = load(None, claims=Claims, environment=with_user)
+    assert (stored.session.strategy, stored.session.with_user, stored.database) == ("database", True, POSTGRES)
+    in_redis = load(
+        None, claims=Claims, environment=variables | {"SOJOURN_REDIS": REDIS, "SOJOURN_SESSION_STORE": "redis"}
+    )
+    assert (in_redis.session.store, in_redis.redis, in_redis.database) == ("redis", REDIS, None)
+    without = read(
+        tmp_path,
+        FILE.replace('strategy = "jwt"', 'strategy = "database"\nwith_user = true'),
+        {"SOJOURN_SESSION_WITH_USER": "false"},
+    )
+    assert without.session.with_user is False
+
+
+@pytest.mark.parametrize(
+    ("key", "seen", "fix", "text"),
+    [
+        ("session.strategy", "'redis'", 'store = "redis"', FILE.replace('"jwt"', '"redis"')),
+        ("session.strategy", "a URL", "jwt, database", FILE.replace('"jwt"', f'"{REDIS}"')),
+        ("session.strategy", "1", "a text in quotes", FILE.replace('"jwt"', "1")),
+        ("session.store", "'memcached'", "database, redis", IN_REDIS.replace('store = "redis"', 'store = "memcached"')),
+        ("session.store", "a URL", "database, redis", IN_REDIS.replace('store = "redis"', f'store = "{REDIS}"')),
+        ("session.store", "a URL", "a text in quotes", IN_REDIS.replace('store = "redis"', f'store = ["{REDIS}"]')),
+        ("session.store", "with strategy", "leave store out", IN_REDIS.replace('= "database"', '= "jwt"')),
+        ("session.with_user", "'yes'", "true or false", FILE.replace('"jwt"', '"database"\nwith_user = "yes"')),
+        ("session.with_user", "1", "true or false", FILE.replace('"jwt"', '"database"\nwith_user = 1')),
+        ("session.with_user", "with strategy", "session.user()", FILE.replace('"jwt"', '"jwt"\nwith_user = true')),
+        ("session.with_user", "with store", "session.user()", IN_REDIS.replace("store =", "with_user = true\nstore =")),
+        ("session.max_chunks", "True", "whole number", FILE.replace('"jwt"', '"jwt"\nmax_chunks = true')),
+        ("redis", "nothing", "give its URL", IN_REDIS.replace(f'redis = "{REDIS}"\n', "")),
+        ("redis", "a list", "a text", IN_REDIS.replace(f'"{REDIS}"', f'["{REDIS}"]')),
+        (
+            "database",
+            "nothing",
+            "give its URL",
+            FILE.replace('"jwt"', '"database"')
+            .replace('database = "sqlite:///sojourn.db"', "")
+            .replace('[[providers]]\ntype = "credentials"', ""),
+        ),
+    ],
+)
+def test_a_place_that_cannot_work_is_refused(tmp_path: Path, key: str, seen: str, fix: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert caught.value.key == key
+    assert seen in caught.value.seen
+    assert fix in caught.value.fix
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "seen"),
+    [
+        ("SOJOURN_SESSION_WITH_USER", "yes", "SOJOURN_SESSION_WITH_USER", "'yes'"),
+        ("SOJOURN_SESSION_WITH_USER", REDIS, "SOJOURN_SESSION_WITH_USER", "a URL"),
+        ("SOJOURN_SESSION_MAX_CHUNKS", POSTGRES, "SOJOURN_SESSION_MAX_CHUNKS", "a URL"),
+        ("SOJOURN_SESSION_STRATEGY", REDIS, "session.strategy", "a URL"),
+        ("SOJOURN_SESSION_STORE", REDIS, "session.store", "a URL"),
+    ],
+)
+def test_a_variable_that_cannot_work_is_refused(tmp_path: Path, variable: str, value: str, key: str, seen: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, environment={variable: value})
+    assert (caught.value.key, caught.value.seen) == (key, seen)
+    assert "hunter2" not in str(caught.value)

@@ -14,6 +14,7 @@ from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
 from sojourn.errors import ConfigError
 from sojourn.models import ClaimsT, Profile
 from sojourn.providers import OIDC, Credentials, GitHub, Google, OAuth, Provider
+from sojourn.settings import shown
 
 __all__ = ["load"]
 
@@ -23,6 +24,11 @@ _TABLES: dict[str, type[SessionPolicy | RateLimit | Pages]] = {
     "session": SessionPolicy,
     "rate_limit": RateLimit,
     "pages": Pages,
+}
+_HOW_TO_WRITE: dict[type, str] = {
+    int: "Write a whole number.",
+    bool: "Write true or false.",
+    str: 'Write a text in quotes; a duration has a unit, like "12h".',
 }
 _PROVIDERS: dict[str, Callable[..., Provider]] = {
     "oidc": OIDC,
@@ -123,21 +129,25 @@ def _table(name: str, kind: type[Any], given: object, variables: Mapping[str, st
     for key in known:
         variable = f"SOJOURN_{name.upper()}_{key.upper()}"
         if variables.get(variable):
-            values[key] = _whole(variable, variables[variable]) if hints[key] is int else variables[variable]
+            values[key] = _read_variable(variable, variables[variable], hints[key])
     for key, value in values.items():
-        wanted = int if hints[key] is int else str
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise ConfigError(
-                f"{name}.{key}", repr(value), "Write a whole number." if wanted is int else 'Write a text, like "12h".'
-            )
+        wanted = hints[key] if hints[key] in (int, bool) else str
+        if type(value) is not wanted:
+            raise ConfigError(f"{name}.{key}", shown(value), _HOW_TO_WRITE[wanted])
     return kind(**values)
 
 
-def _whole(key: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(key, repr(text), "Write a whole number.") from None
+def _read_variable(variable: str, text: str, wanted: object) -> int | bool | str:
+    if wanted is bool:
+        if text not in ("true", "false"):
+            raise ConfigError(variable, shown(text), _HOW_TO_WRITE[bool])
+        return text == "true"
+    if wanted is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(variable, shown(text), _HOW_TO_WRITE[int]) from None
+    return text
 
 
 def _provider(position: int, entry: object) -> Provider:

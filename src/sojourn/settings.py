@@ -12,7 +12,7 @@ from sojourn.durations import Duration, seconds, times_per
 from sojourn.errors import ConfigError
 from sojourn.models import Lifetimes
 
-__all__ = ["Pages", "RateLimit", "SessionPolicy", "StoreKind", "StrategyKind", "TokenKind"]
+__all__ = ["Pages", "RateLimit", "SessionPolicy", "StoreKind", "StrategyKind", "TokenKind", "shown"]
 
 StrategyKind = Literal["jwt", "database"]
 StoreKind = Literal["database", "redis"]
@@ -21,6 +21,12 @@ TokenKind = Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"]
 # What goes into a Location header as it is: printable ASCII, and no second slash that would name a host.
 _PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
+
+
+def shown(value: object) -> str:
+    """What a refusal says of the value that was seen: a URL may hold a password and is not repeated."""
+    text = repr(value)
+    return "a URL" if "://" in text else text
 
 
 class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +90,9 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """Refuses to keep sessions where nothing is configured."""
         if self.strategy not in get_args(StrategyKind):
             fix = f'Choose one of {", ".join(get_args(StrategyKind))}; a Redis server is a store: store = "redis".'
-            raise ConfigError("session.strategy", repr(self.strategy), fix)
+            raise ConfigError("session.strategy", shown(self.strategy), fix)
         if self.store not in {None, *get_args(StoreKind)}:
-            raise ConfigError("session.store", repr(self.store), f"Choose one of {', '.join(get_args(StoreKind))}.")
+            raise ConfigError("session.store", shown(self.store), f"Choose one of {', '.join(get_args(StoreKind))}.")
         if self.strategy == "jwt":
             if self.store is not None:
                 fix = 'Sessions live in their tokens: set strategy = "database", or leave store out.'
