@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from sojourn.errors import ConfigError, Conflict, StoreUnavailable
@@ -15,6 +16,7 @@ __all__ = [
     "SETTINGS",
     "STATEMENT_SECONDS",
     "AnswerLost",
+    "Ending",
     "Pool",
     "conflict_of",
     "never",
@@ -62,6 +64,21 @@ _NEVER: Final[Mapping[str, tuple[str, str]]] = {
         "Run `sojourn db upgrade` as the schema's owner, and grant this user the rest.",
     ),
 }
+
+
+class Ending(Enum):
+    """How a statement that failed ended."""
+
+    ANSWERED = auto()
+    """It was answered, or never sent; the connection is as good as before."""
+    BEATEN = auto()
+    """Another transaction was in the way, and all of this one was undone; the connection is as good as before."""
+    REFUSED = auto()
+    """It was not carried out, and would not be on this connection: there may be a better one."""
+    LOST = auto()
+    """The connection broke, and it may have been carried out."""
+    ABANDONED = auto()
+    """Nobody waits any longer, or it is not known what to make of it; the connection may hold somebody's answer."""
 
 
 class AnswerLost(StoreUnavailable):
