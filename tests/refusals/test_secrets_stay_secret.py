@@ -226,7 +226,7 @@ async def test_an_application_that_raises_with_secrets_in_its_words() -> None:
             watch.check()
 
 
-def test_what_holds_a_secret_does_not_show_it() -> None:
+async def test_what_holds_a_secret_does_not_show_it() -> None:
     auth = make_auth(clock := DrivenClock())
     op = OIDC(id="op", issuer="https://op.example", client_id="c", client_secret=CLIENT_SECRET)
     begun = transaction.begin(op, "/", clock())
