@@ -1,6 +1,6 @@
-"""Users, spent keys and revocations in SQLite: one thread that writes, one that reads.
+"""Users, spent keys and revocations in SQLite: one connection that writes, one that reads.
 
-In WAL mode a writer that waits for another process's lock does not stop readers; with one thread it would.
+In WAL mode a writer that waits for another process's lock does not stop readers; with one connection it would.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
 from sojourn.stores import statements
 from sojourn.stores.schema import revocations, spent, sqlite_text
+from sojourn.stores.sqlite_file import SQLiteFile
 from sojourn.stores.sqlite_sessions import SQLiteCounterStore, SQLiteSessionStore
-from sojourn.stores.sqlite_thread import SQLiteThread, transaction
+from sojourn.stores.sqlite_thread import SQLiteThread
 from sojourn.stores.statements import (
     BATCH,
     CHANGEABLE,
@@ -93,8 +94,9 @@ class SQLiteDatabase:
 
     def __init__(self, path: str, *, clock: Clock = system_clock, busy_timeout: float = 2.0) -> None:
         self._path = Path(path).absolute()
-        self.writer: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
-        self.reader: SQLiteThread = SQLiteThread(self._path, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
+        file = SQLiteFile(self._path)
+        self.writer: SQLiteThread = SQLiteThread(file, name="sojourn-sqlite-writer", busy_timeout=busy_timeout)
+        self.reader: SQLiteThread = SQLiteThread(file, name="sojourn-sqlite-reader", busy_timeout=busy_timeout)
         self.users: SQLiteUserStore = SQLiteUserStore(self)
         self.sessions: SQLiteSessionStore = SQLiteSessionStore(self, clock)
         self.counters: SQLiteCounterStore = SQLiteCounterStore(self, clock)
@@ -127,20 +129,23 @@ class SQLiteDatabase:
             return []
         return await self.reader.run(lambda connection: connection.execute(statement, parameters).fetchall())
 
+    async def find(self, statement: str, name: str, value: str) -> Any:
+        """The one row that has this value in a unique index, or None; `name` is the statement's parameter."""
+        return await self.reader.find(statement, {name: value}) if storable(value) else None
+
     async def write(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """The job in one transaction; raises `Conflict` naming the unique thing that exists already."""
 
-        def whole(connection: sqlite3.Connection) -> ResultT:
-            with transaction(connection):
-                try:
-                    return job(connection)
-                except sqlite3.IntegrityError as error:
-                    conflict = _conflict(error)
-                    if conflict is None:
-                        raise
-                    raise conflict from None
+        def told(connection: sqlite3.Connection) -> ResultT:
+            try:
+                return job(connection)
+            except sqlite3.IntegrityError as error:
+                conflict = _conflict(error)
+                if conflict is None:
+                    raise
+                raise conflict from None
 
-        return await self.writer.run(whole)
+        return await self.writer.change(told)
 
 
 class SQLiteUserStore:

@@ -84,16 +84,22 @@ class SQLiteSessionStore:
         await self._database.write(lambda connection: connection.execute(_INSERT, values))
 
     async def get(self, sid: str) -> SessionRecord | None:
-        rows = await self._database.read(_GET, {"session_id": sid})
-        return read_session(rows[0]) if rows else None
+        row = await self._database.find(_GET, "session_id", sid)
+        return None if row is None else read_session(row)
 
     async def get_with_user(self, sid: str) -> tuple[SessionRecord, User | None] | None:
-        rows = await self._database.read(_GET_WITH_USER, {"session_id": sid})
-        return read_session_with_user(rows[0]) if rows else None
+        row = await self._database.find(_GET_WITH_USER, "session_id", sid)
+        return None if row is None else read_session_with_user(row)
 
     async def replace(self, sid: str, change: SessionChange, *, expected_version: int) -> None:
-        values = {f"new_{name}": value for name, value in msgspec.structs.asdict(change).items()}
-        values |= {"session_id": sid, "expected_version": expected_version}
+        values = {
+            "session_id": sid,
+            "expected_version": expected_version,
+            "new_claims": change.claims,
+            "new_issued_at": change.issued_at,
+            "new_expires_at": change.expires_at,
+            "new_forget_after": change.forget_after,
+        }
         changed = await self._database.write(lambda connection: connection.execute(_REPLACE, values).rowcount)
         if not changed:
             raise Conflict("session")

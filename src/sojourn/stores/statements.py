@@ -119,9 +119,16 @@ LIST_SESSIONS: Final[Select[Any]] = (
 )
 
 
+# A frozen dataclass fills itself by a detour that costs a fifth of finding the row; this is its own way without it.
+_PUT_USER: Final = tuple(getattr(User, name).__set__ for name in USER_FIELDS)
+
+
 def read_user(row: Sequence[Any]) -> User:
     """A row of USER_FIELDS."""
-    return User(**dict(zip(USER_FIELDS, row, strict=True)))
+    user = object.__new__(User)
+    for put, value in zip(_PUT_USER, row, strict=True):
+        put(user, value)
+    return user
 
 
 def read_account(row: Sequence[Any]) -> Account:
