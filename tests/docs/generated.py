@@ -16,13 +16,13 @@ from unittest.mock import patch
 import msgspec
 
 import sojourn
-from sojourn import configfile, events, passwords, providers, refusals, testing
+from sojourn import configfile, events, passwords, providers, testing
 from sojourn.adapters import asgi, fastapi, starlette
 from sojourn.cli.app import app
 from sojourn.events import Event
 from sojourn.pages import texts
 from sojourn.policy import lifecycle
-from sojourn.refusals import COMMON_ERRORS, Explanation, explain, public
+from sojourn.refusals import COMMON_ERRORS, Explanation, explain, public, sessions, sign_in
 from tests.docs.blocks import PAGES, ROOT
 
 __all__ = ["PARTS", "parts_of", "written"]
@@ -129,10 +129,10 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "coarse codes": _codes,
     "common errors": _common,
     "sign-in codes": _sign_in_codes,
-    "token steps": lambda: _steps(refusals._TOKEN),
-    "request steps": lambda: _steps(refusals._REQUEST),
-    "sign-in steps": lambda: _steps(refusals._SIGN_IN),
-    "provider steps": lambda: _steps(refusals._OAUTH),
+    "token steps": lambda: _steps(sessions.TOKEN),
+    "request steps": lambda: _steps(sessions.REQUEST),
+    "sign-in steps": lambda: _steps(sign_in.SIGN_IN),
+    "provider steps": lambda: _steps(sign_in.OAUTH),
     "events": _events,
     "commands": _commands,
     "names in sojourn": lambda: _names(sojourn),
