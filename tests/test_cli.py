@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from sojourn import cli
 from sojourn.cli.users import add_user
 from sojourn.server import bind
 from sojourn.stores import open_database
 from sojourn.tokens.raw import seal_token
+from tests.command_line import SECRETS, Run, refused, runner
 
-SECRETS = ["the newest secret of the command line", "an older secret of the command line"]
 AT = 1_700_000_000
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    for name in ("SOJOURN_SECRET", "NEXTAUTH_SECRET", "AUTH_SECRET", "SOJOURN_URL", "NEXTAUTH_URL", "AUTH_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SOJOURN_SECRETS", json.dumps(SECRETS))
-
-    def run(*arguments: str, stdin: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["sojourn", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return Result(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -65,15 +35,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '[[providers]]\ntype = "credentials"\n'
     )
     return path
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.code == 2, result
-    assert result.out == ""
-    assert result.err.count("\n") == 1
-    assert "Traceback" not in result.err
-    for word in words:
-        assert word in result.err
 
 
 # token
@@ -228,7 +189,7 @@ def test_db_upgrade_makes_the_tables_and_may_run_again(run: Run, config: Path, t
     assert run("db", "upgrade", "--config", str(config), "--json").lines[0]["ok"] is True
 
 
-# keys, sessions, what is not there yet
+# keys, what is not there yet
 
 
 def test_keys_new_prints_a_strong_secret_each_time(run: Run) -> None:
@@ -239,7 +200,7 @@ def test_keys_new_prints_a_strong_secret_each_time(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [("keys", "rotate"), ("keys", "retire"), ("keys", "list"), ("sessions", "list"), ("sessions", "revoke")],
+    [("keys", "rotate"), ("keys", "retire"), ("keys", "list")],
     ids=" ".join,
 )
 def test_what_a_later_version_brings_is_refused_by_name(run: Run, command: tuple[str, ...]) -> None:
@@ -263,6 +224,8 @@ def test_doctor_says_what_is_good(run: Run, config: Path) -> None:
     assert "2 secrets" in seen["secrets"]
     assert "plain http" in seen["base_url"]
     assert seen["database"] == "sqlite, answers"
+    assert seen["sessions"] == "in their tokens; a check asks no store"
+    assert "redis" not in seen
     assert "ok   database" in run("doctor", "--config", str(config)).out
     assert SECRETS[0] not in result.out
 
@@ -275,6 +238,28 @@ def test_doctor_finds_what_needs_mending(run: Run, config: Path, tmp_path: Path)
     config.write_text('base_url = "ftp://x"\n')
     result = run("doctor", "--config", str(config))
     assert (result.code, "MEND base_url" in result.out) == (1, True)
+
+
+def seen_by_doctor(run: Run, config: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    result = run("doctor", "--config", str(config), "--json")
+    return result.code, {finding["check"]: finding for finding in result.lines[0]["findings"]}
+
+
+def test_doctor_says_where_sessions_are_kept(run: Run, config: Path) -> None:
+    config.write_text(config.read_text() + '[session]\nstrategy = "database"\nwith_user = true\n')
+    code, findings = seen_by_doctor(run, config)
+    assert code == 0
+    assert findings["sessions"]["seen"] == "records in sqlite, asked at each check, with the user's row"
+    assert findings["cookie size"]["seen"].startswith("80 characters")
+
+
+@pytest.mark.parametrize(("base_url", "code"), [("http://127.0.0.1:8000", 0), ("https://app.example", 1)])
+def test_doctor_warns_of_sessions_that_end_with_the_process(run: Run, config: Path, base_url: str, code: int) -> None:
+    config.write_text(f'base_url = "{base_url}"\ndatabase = "memory:"\n[session]\nstrategy = "database"\n')
+    seen, findings = seen_by_doctor(run, config)
+    assert (seen, findings["sessions"]["ok"]) == (code, code == 0)
+    assert "restart" in findings["sessions"]["seen"]
+    assert "lasting" in findings["sessions"]["fix"]
 
 
 def test_doctor_calls_a_short_secret_good_on_loopback_only(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from sojourn.claims import worst_case_size
@@ -11,7 +12,8 @@ from sojourn.cli.settings import ConfigFile, ServerClaims, load_config
 from sojourn.config import AuthConfig
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, SojournError
-from sojourn.stores import kind_of, open_database
+from sojourn.identifiers import session_id
+from sojourn.stores import Stores, is_lasting, kind_of, open_stores
 
 __all__ = ["Finding", "doctor", "examine", "lifecycle"]
 
@@ -41,7 +43,7 @@ def lifecycle(*, as_json: AsJSON = False) -> None:
 
 
 def doctor(*, config: ConfigFile = None, as_json: AsJSON = False) -> int:
-    """Check settings, secrets, base URL, database and cookie; exit code 1 when something needs mending."""
+    """Check secrets, base URL, stores, where sessions live and the cookie; exit code 1 if something needs mending."""
     try:
         findings = examine(load_config(config))
     except ConfigError as error:
@@ -60,7 +62,14 @@ def doctor(*, config: ConfigFile = None, as_json: AsJSON = False) -> int:
 
 def examine(config: AuthConfig[ServerClaims]) -> list[Finding]:
     """Everything that can be told without serving a request."""
-    return [*_secrets(config), _base_url(config), _database(config), *_cookie(config)]
+    return [
+        *_secrets(config),
+        _base_url(config),
+        *_database(config),
+        *_redis(config),
+        _sessions(config),
+        *_cookie(config),
+    ]
 
 
 def _secrets(config: AuthConfig[ServerClaims]) -> list[Finding]:
@@ -76,25 +85,59 @@ def _base_url(config: AuthConfig[ServerClaims]) -> Finding:
     return Finding(check="base_url", ok=True, seen=f"{config.base.base} ({kind})")
 
 
-def _database(config: AuthConfig[ServerClaims]) -> Finding:
+def _database(config: AuthConfig[ServerClaims]) -> list[Finding]:
     if config.database is None:
-        return Finding(check="database", ok=True, seen="none: no user records, sign-outs are forgotten at a restart")
+        lost = "" if config.redis is not None else ", sign-outs are forgotten at a restart"
+        return [Finding(check="database", ok=True, seen=f"none: no user records{lost}")]
+    kind = kind_of(config.database)
+    return [_asked("database", kind, _DATABASE_FIXES.get(kind, ""), lambda: open_stores(config.database))]
 
-    async def reach(url: str) -> None:
-        stores = open_database(url)
+
+def _redis(config: AuthConfig[ServerClaims]) -> list[Finding]:
+    if config.redis is None:
+        return []
+    fix = "Start the server, and let this machine reach it."
+    return [_asked("redis", "redis", fix, lambda: open_stores(None, config.redis, sessions_in_redis=True))]
+
+
+def _asked(check: str, kind: str, fix: str, open_: Callable[[], Stores]) -> Finding:
+    """Whether a store can be opened and reads what every request may ask of it."""
+
+    async def reach() -> None:
+        stores = open_()
         try:
             await stores.start()
             await stores.revocations.read()
+            await stores.sessions.get(session_id("doctor", 0))
         finally:
             await stores.aclose()
 
     try:
-        asyncio.run(reach(config.database))
+        asyncio.run(reach())
     except ConfigError as error:
-        return Finding(check="database", ok=False, seen=error.seen, fix=error.fix)
+        return Finding(check=check, ok=False, seen=error.seen, fix=error.fix)
     except SojournError as error:
-        return Finding(check="database", ok=False, seen=str(error), fix=_DATABASE_FIXES[kind_of(config.database)])
-    return Finding(check="database", ok=True, seen=f"{kind_of(config.database)}, answers")
+        return Finding(check=check, ok=False, seen=str(error), fix=fix)
+    return Finding(check=check, ok=True, seen=f"{kind}, answers")
+
+
+def _sessions(config: AuthConfig[ServerClaims]) -> Finding:
+    if config.session.strategy == "jwt":
+        return Finding(check="sessions", ok=True, seen="in their tokens; a check asks no store")
+    if config.session.store == "redis":
+        return Finding(check="sessions", ok=True, seen="records in Redis, asked at each check")
+    database = config.database or ""
+    if is_lasting(database):
+        with_user = ", with the user's row" if config.session.with_user else ""
+        return Finding(
+            check="sessions", ok=True, seen=f"records in {kind_of(database)}, asked at each check{with_user}"
+        )
+    return Finding(
+        check="sessions",
+        ok=config.base.loopback,
+        seen="records in memory: a restart signs everybody out, and no other process knows them",
+        fix='Good for trying out only: set a lasting database, like "sqlite:///sojourn.db".',
+    )
 
 
 def _cookie(config: AuthConfig[ServerClaims]) -> list[Finding]:
@@ -104,10 +147,13 @@ def _cookie(config: AuthConfig[ServerClaims]) -> list[Finding]:
         share_with=config.cookie_domain,
         max_chunks=config.session.max_chunks,
     )
+    name = Finding(check="cookie name", ok=True, seen=names.session)
+    if config.session.strategy == "database":
+        return [name, Finding(check="cookie size", ok=True, seen="80 characters: the session's id and a secret")]
     size = worst_case_size(config.claims)
     worst = "no fixed limit by its types" if size is None else f"{size} characters at worst"
     fits = f"{worst}; {names.budget} characters fit {config.session.max_chunks} cookies"
     return [
-        Finding(check="cookie name", ok=True, seen=names.session),
+        name,
         Finding(check="cookie size", ok=size is None or size <= names.budget, seen=fits),
     ]

@@ -11,9 +11,9 @@ from sojourn import configfile
 from sojourn.config import AuthConfig
 from sojourn.errors import ConfigError
 from sojourn.models import Claims
-from sojourn.stores import is_lasting
+from sojourn.stores import Stores, is_lasting, open_stores
 
-__all__ = ["ConfigFile", "ServerClaims", "load_config", "the_database"]
+__all__ = ["ConfigFile", "ServerClaims", "load_config", "stores_of", "the_database"]
 
 ConfigFile = Annotated[
     Path | None, Parameter(name="--config", help="TOML file; without one, the SOJOURN_… variables alone.")
@@ -41,3 +41,8 @@ def the_database(config: AuthConfig[ServerClaims]) -> str:
             "database", "a database that ends with this command", 'Set a lasting one, like "sqlite:///sojourn.db".'
         )
     return config.database
+
+
+def stores_of(config: AuthConfig[ServerClaims]) -> Stores:
+    """The stores as the server opens them; nothing is connected yet."""
+    return open_stores(config.database, config.redis, sessions_in_redis=config.session.store == "redis")
