@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from sojourn import Auth, Claims, ConfigError, SessionPolicy, StoreUnavailable, User
 from sojourn import server as server_module
+from sojourn.cli.users import add_user
 from sojourn.providers import Credentials
 from sojourn.server import HEADER_BLOCK_LIMIT, OneLine, WithoutQuery, bind, build_app, make_server
 
@@ -222,37 +224,96 @@ def test_a_log_message_stays_on_its_line() -> None:
     assert OneLine("%(message)s").format(record) == "a\\x0d\\x0ab \\x1b[31m \\x2028"
 
 
-def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: Path) -> None:
-    config = tmp_path / "sojourn.toml"
-    config.write_text(
-        'base_url = "http://127.0.0.1:8000"\nsecrets = ["a secret of a process that ends in order"]\n'
-        f'database = "sqlite:///{tmp_path}/sojourn.db"\n[[providers]]\ntype = "credentials"\n'
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "sojourn.cli",
-        "serve",
-        "--config",
-        str(config),
-        "--port",
-        "0",
-    ]
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SOJOURN", "NEXTAUTH", "AUTH"))
-    }
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    try:
+class Served:
+    """`sojourn serve` as a process of its own, on a port that its configuration can name."""
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        with bind("127.0.0.1", 0) as free:
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.database = folder / "sojourn.db"
+        self._config = folder / "sojourn.toml"
+        self._config.write_text(
+            f'base_url = "{self.url}"\nsecrets = ["a secret of a process that ends in order"]\n'
+            f'database = "sqlite:///{self.database}"\n{settings}\n[[providers]]\ntype = "credentials"\n'
+        )
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        """Run it until it takes requests."""
+        port = self.url.rpartition(":")[2]
+        command = [sys.executable, "-m", "sojourn.cli", "serve", "--config", str(self._config), "--port", port]
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SOJOURN", "NEXTAUTH", "AUTH"))
+        }
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("sojourn ready on http://127.0.0.1:"), line
-        url = line.split()[-1]
-        assert httpx2.get(f"{url}/healthz").json() == {"status": "ok"}
-        assert httpx2.get(f"{url}/api/auth/session?token=hidden").json() == {}
+        assert line == f"sojourn ready on {self.url}\n", line + process.communicate(timeout=15)[1]
+        return process
+
+    def end(self, number: signal.Signals) -> tuple[str, str]:
+        """What it still said after this signal."""
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=15)
+
+
+@contextmanager
+def served(folder: Path, settings: str = "") -> Iterator[Served]:
+    server = Served(folder, settings)
+    try:
+        yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=15)
-    assert process.returncode == 0, err
+        if server.process.poll() is None:
+            server.end(signal.SIGKILL)
+
+
+def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        assert httpx2.get(f"{server.url}/healthz").json() == {"status": "ok"}
+        assert httpx2.get(f"{server.url}/api/auth/session?token=hidden").json() == {}
+        out, err = server.end(signal.SIGTERM)
+    assert server.process.returncode == 0, err
     assert out == ""
     assert "GET /api/auth/session HTTP/1.1" in err
     assert "hidden" not in err
+
+
+def test_stored_sessions_of_a_process_end_with_their_records_and_outlive_it(tmp_path: Path) -> None:
+    def post(client: httpx2.Client, path: str, **fields: str) -> int:
+        token = client.get("/api/auth/csrf").json()["csrfToken"]
+        form = {"csrfToken": token, "json": "true", **fields}
+        return client.post(f"/api/auth/{path}", data=form).status_code
+
+    def session_of(client: httpx2.Client) -> tuple[int, Any]:
+        seen = client.get("/me")
+        return seen.status_code, seen.json().get("code") or seen.json()["user"]["username"]
+
+    with served(tmp_path, '[session]\nstrategy = "database"\nwith_user = true') as server:
+        asyncio.run(add_user(f"sqlite:///{server.database}", "ada", "ada@example.org", "correct horse"))
+        with httpx2.Client(base_url=server.url, headers={"origin": server.url}) as client:
+            sign_in = {"username": "ada", "password": "correct horse"}
+            assert post(client, "callback/credentials", **sign_in) == 200
+            copied = client.cookies[COOKIE]
+            sid, _, secret = copied.partition(".")
+            assert (len(sid), len(secret)) == (36, 43)
+            assert client.get("/api/auth/session").json()["user"]["email"] == "ada@example.org"
+            assert session_of(client) == (200, "ada")
+            assert post(client, "signout") == 200
+            assert COOKIE not in client.cookies
+            client.cookies.set(COOKIE, copied, domain="127.0.0.1")
+            assert session_of(client) == (401, "session_invalid")
+
+            assert post(client, "callback/credentials", **sign_in) == 200
+            signed_in = client.cookies[COOKIE]
+            assert signed_in != copied
+            _, log = server.end(signal.SIGKILL)
+            server.process = server.start()
+            assert session_of(client) == (200, "ada")
+            client.cookies.set(COOKIE, copied, domain="127.0.0.1")
+            assert session_of(client) == (401, "session_invalid")
+        log += server.end(signal.SIGTERM)[1]
+    written = b"".join(path.read_bytes() for path in tmp_path.glob("sojourn.db*"))
+    for token in (copied, signed_in):
+        assert token.partition(".")[2] not in log
+        assert token.partition(".")[2].encode() not in written
+    assert signed_in.partition(".")[0].encode() in written
