@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, dataclass_transform
 
 import msgspec
@@ -113,7 +113,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One way in: a provider's account that belongs to a user. Provider tokens are never shown in `repr`."""
+    """One way in: a provider's account that belongs to a user; `sealed_tokens` is what it handed out, encrypted."""
 
     provider: str
     provider_account_id: str
@@ -121,6 +121,7 @@ class Account:
     user_id: str = ""
     scope: str | None = None
     created_at: int = 0
+    sealed_tokens: str | None = field(default=None, repr=False)
 
 
 class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):

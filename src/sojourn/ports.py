@@ -73,6 +73,10 @@ class UserStore(Protocol):
 
     async def list_accounts(self, user_id: str) -> Sequence[Account]: ...
 
+    async def keep_tokens(self, provider: str, provider_account_id: str, sealed_tokens: str) -> None:
+        """Replace an account's sealed tokens; an account that is gone is no error."""
+        ...
+
 
 class SessionRecord(Value, frozen=True):
     """A session as a store keeps it; times are epoch seconds.

@@ -12,10 +12,12 @@ from sojourn.claims import for_user
 from sojourn.cookies import Cookie
 from sojourn.errors import ClaimsTooLarge, Conflict, SignInRefused, StoreUnavailable
 from sojourn.events import AccountLinked, Event, SessionStarted, UserCreated
+from sojourn.flows.provider_tokens import TokenVault
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import SessionFlow
 from sojourn.identifiers import uuid7
 from sojourn.models import Account, ClaimsT, Profile, Session, User
+from sojourn.oauth.token_endpoint import ProviderTokens
 from sojourn.policy import linking
 from sojourn.ports import Clock, UserStore
 from sojourn.strategies import Arrival, Strategy
@@ -27,12 +29,16 @@ _ATTEMPTS = 3
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """Who somebody proved to be, by which account; `local` profiles are rows of our own users table."""
+    """Who somebody proved to be, by which account; `local` profiles are rows of our own users table.
+
+    `tokens` is what the provider handed out, where that is to be kept.
+    """
 
     profile: Profile
     account: Account
     trust_email: bool = False
     local: bool = False
+    tokens: ProviderTokens | None = None
     raw: Mapping[str, Any] = msgspec.field(default_factory=dict)
     claims: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
@@ -58,6 +64,7 @@ class Admission(Generic[ClaimsT]):
         revoker: Revoker,
         callbacks: Callbacks[ClaimsT],
         users: UserStore | None,
+        vault: TokenVault | None,
         clock: Clock,
         emit: Callable[[Event], Awaitable[None]],
     ) -> None:
@@ -67,6 +74,7 @@ class Admission(Generic[ClaimsT]):
         self._revoker = revoker
         self._callbacks = callbacks
         self._users = users
+        self._vault = vault
         self._clock = clock
         self._emit = emit
 
@@ -80,6 +88,8 @@ class Admission(Generic[ClaimsT]):
         if isinstance(answer, str):
             return Admitted(session=None, location=answer)
         user, created = await self._user(proof, current)
+        if self._vault is not None and proof.tokens is not None:
+            await self._vault.keep(proof.tokens, proof.account, user.id)
         claims = await self._claims(proof, user, created)
         arrival = Arrival(provider=proof.account.provider, client=client, user_agent=user_agent)
         try:

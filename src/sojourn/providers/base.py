@@ -80,8 +80,8 @@ def _named(provider_id: object, name: object) -> str:
 class ClientProvider(Value, frozen=True, kw_only=True):
     """What every provider has to which this application is an OAuth 2 client.
 
-    `trust_email=True` says that addresses this provider calls verified may link accounts. `private_key` is a PEM or JWK
-    text for `private_key_jwt`. `authorization_params` go into every authorization request, and nothing from a browser
+    `trust_email=True` says that addresses this provider calls verified may link accounts; `keep_tokens=True` keeps what
+    it hands out, encrypted, beside the account. `private_key` is a PEM or JWK text for `private_key_jwt`. `authorization_params` go into every authorization request, and nothing from a browser
     replaces them. `enrich` asks for more after the profile.
     """
 
@@ -91,6 +91,7 @@ class ClientProvider(Value, frozen=True, kw_only=True):
     client_secret: str | None = None
     name: str = ""
     trust_email: bool = False
+    keep_tokens: bool = False
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"
     private_key: str | None = None
     authorization_params: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -110,8 +111,9 @@ class ClientProvider(Value, frozen=True, kw_only=True):
                 continue
             if not isinstance(value, str) or not value.strip():
                 raise self._refuse(key, "it is missing or empty", "Set what the provider gave to this application.")
-        if not isinstance(self.trust_email, bool):
-            raise self._refuse("trust_email", f"{self.trust_email!r} is not a boolean", "Use true or false.")
+        for key in ("trust_email", "keep_tokens"):
+            if not isinstance(getattr(self, key), bool):
+                raise self._refuse(key, f"{getattr(self, key)!r} is not a boolean", "Use true or false.")
         self._check_auth_method()
         self._check_parameters()
 

@@ -31,6 +31,7 @@ def Google(  # noqa: N802
     client_secret: str,
     scope: str = "openid email profile",
     trust_email: bool = False,
+    keep_tokens: bool = False,
     authorization_params: Mapping[str, str] | None = None,
 ) -> OIDCProvider:
     """Google: an OpenID provider."""
@@ -42,6 +43,7 @@ def Google(  # noqa: N802
         client_secret=client_secret,
         scope=scope,
         trust_email=trust_email,
+        keep_tokens=keep_tokens,
         authorization_params=authorization_params or {},
     )
 
@@ -52,6 +54,7 @@ def GitHub(  # noqa: N802
     client_secret: str,
     scope: str = "read:user user:email",
     trust_email: bool = False,
+    keep_tokens: bool = False,
     sponsor_of: str | None = None,
     base_url: str = _GITHUB,
     authorization_params: Mapping[str, str] | None = None,
@@ -89,6 +92,7 @@ def GitHub(  # noqa: N802
         client_secret=client_secret,
         scope=scope,
         trust_email=trust_email,
+        keep_tokens=keep_tokens,
         profile=_github_profile,
         enrich=tuple(enrich),
         authorization_params=authorization_params or {},

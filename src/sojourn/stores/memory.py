@@ -96,6 +96,12 @@ class MemoryUserStore:
             raise Conflict("user")
         self._password_hashes[user_id] = password_hash
 
+    async def keep_tokens(self, provider: str, provider_account_id: str, sealed_tokens: str) -> None:
+        """Replace the account's sealed tokens; an account that is gone is no error."""
+        account = self._accounts.get((provider, provider_account_id))
+        if account is not None:
+            self._accounts[provider, provider_account_id] = replace(account, sealed_tokens=sealed_tokens)
+
     async def list_accounts(self, user_id: str) -> Sequence[Account]:
         """The user's accounts, oldest first."""
         own = [account for account in self._accounts.values() if account.user_id == user_id]

@@ -54,6 +54,7 @@ accounts: Table = Table(
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("scope", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("sealed_tokens", Text),
 )
 
 # The columns are those of `ports.SessionRecord`. Whoever deletes a user ends their sessions in the same step.

@@ -39,6 +39,7 @@ __all__ = [
     "INSERT_ACCOUNT",
     "INSERT_SESSION",
     "INSERT_USER",
+    "KEEP_TOKENS",
     "LIST_ACCOUNTS",
     "LIST_SESSIONS",
     "RECORD_LOGIN",
@@ -87,6 +88,7 @@ UPDATE: Final[Update] = (
 RECORD_LOGIN: Final[Update] = (
     update(users).where(users.c.id == bindparam("user_id")).values(last_login_at=bindparam("new_last_login_at"))
 )
+KEEP_TOKENS: Final[Update] = update(accounts).where(*_by_account).values(sealed_tokens=bindparam("new_sealed_tokens"))
 SET_PASSWORD_HASH: Final[Update] = (
     update(users).where(users.c.id == bindparam("user_id")).values(password_hash=bindparam("new_password_hash"))
 )
