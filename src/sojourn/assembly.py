@@ -25,6 +25,7 @@ from sojourn.policy.origin import client_address, network_of
 from sojourn.ports import Clock, UserStore
 from sojourn.screens import Screens
 from sojourn.stores import Stores
+from sojourn.stores.memory_sessions import MemoryCounterStore
 from sojourn.strategies import Strategy
 from sojourn.tokens import NextAuthV4 as NextAuthV4Token
 
@@ -85,7 +86,11 @@ def assemble(
         once=stores.once,
         users=users,
         hasher=PasswordHasher(),
-        limiter=SignInLimiter(*config.rate, clock) if config.rate is not None else None,
+        limiter=None
+        if config.rate is None
+        else SignInLimiter(
+            *config.rate, store=stores.counters, fallback=MemoryCounterStore(clock), clock=clock, emit=emit
+        ),
         network_of=client_network,
         new_user_page=config.pages.new_user,
         clock=clock,

@@ -83,20 +83,28 @@ async def prove_credentials(
     network: str,
 ) -> Proof:
     """Ask the application, or the users table, who these credentials belong to; raises `SignInRefused`."""
-    account_name = _account_name(visit.fields)
-    if limiter is not None:
-        wait = limiter.take(account_name, network)
-        if wait is not None:
-            raise SignInRefused(
-                "RateLimited", "rate_limited", f"too many failed sign-ins, wait {wait} s", (("retry_after", str(wait)),)
-            )
+    if limiter is None:
+        return await _prove(visit, provider, users, hasher)
+    taken = await limiter.take(_account_name(visit.fields), network)
+    if isinstance(taken, int):
+        raise SignInRefused(
+            "RateLimited", "rate_limited", f"too many failed sign-ins, wait {taken} s", (("retry_after", str(taken)),)
+        )
+    try:
+        proof = await _prove(visit, provider, users, hasher)
+    except StoreUnavailable:
+        await limiter.give_back(taken)  # Who kept trying through an outage must not be shut out after it.
+        raise
+    await limiter.succeeded(taken)
+    return proof
+
+
+async def _prove(visit: Visit, provider: CredentialsProvider, users: UserStore | None, hasher: PasswordHasher) -> Proof:
     profile = await _authorize(visit, provider, users, hasher)
     if profile is None:
         raise SignInRefused(
             "CredentialsSignin", "credentials", "unknown user or wrong password", (("provider", provider.id),)
         )
-    if limiter is not None:
-        limiter.succeeded(account_name, network)
     account = Account(provider=provider.id, provider_account_id=profile.id, type="credentials")
     return Proof(profile=profile, account=account, trust_email=provider.trust_email, local=provider.authorize is None)
 
