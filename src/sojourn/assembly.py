@@ -13,6 +13,7 @@ from sojourn.events import Event
 from sojourn.flows.admission import Admission
 from sojourn.flows.dialect import AuthJSV5, NextAuthV4
 from sojourn.flows.limits import SignInLimiter
+from sojourn.flows.provider_tokens import TokenVault
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import SessionFlow
 from sojourn.flows.visit import Visit, read_visit
@@ -39,6 +40,7 @@ def assemble(
     keyring: Keyring,
     stores: Stores,
     users: UserStore | None,
+    vault: TokenVault | None,
     strategy: Strategy[ClaimsT],
     sessions: SessionFlow[ClaimsT],
     revoker: Revoker,
@@ -77,6 +79,7 @@ def assemble(
             revoker=revoker,
             callbacks=config.callbacks,
             users=users,
+            vault=vault,
             clock=clock,
             emit=emit,
         ),

@@ -24,11 +24,14 @@ from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionStore, Transport, system_clock
 from sojourn.providers import Provider
 from sojourn.strategies import JWTStrategy, Strategy
+from sojourn.tokens import NextAuthV4
 from sojourn.tokens.formats import session_format
 
 if TYPE_CHECKING:
     from sojourn.endpoints import Endpoints
+    from sojourn.flows.provider_tokens import TokenVault
     from sojourn.oauth.client import OAuthClient
+    from sojourn.oauth.token_endpoint import ProviderTokens
 
 __all__ = ["Auth"]
 
@@ -170,6 +173,14 @@ class Auth(Generic[ClaimsT]):
         return client.OAuthClient(self._transport, self._clock)
 
     @cached_property
+    def _vault(self) -> TokenVault | None:
+        if self._users is None:
+            return None
+        from sojourn.flows.provider_tokens import SEAL_PURPOSE, TokenVault
+
+        return TokenVault(NextAuthV4(self._keyring, salt=SEAL_PURPOSE), self._users)
+
+    @cached_property
     def _endpoints(self) -> Endpoints[ClaimsT]:
         # A third of all the code, and who mounts nothing but checks tokens never needs it.
         from sojourn.assembly import assemble
@@ -180,6 +191,7 @@ class Auth(Generic[ClaimsT]):
             keyring=self._keyring,
             stores=self._stores,
             users=self._users,
+            vault=self._vault,
             strategy=self._strategy,
             sessions=self._sessions,
             revoker=self._revoker,
@@ -266,6 +278,13 @@ class Auth(Generic[ClaimsT]):
             fix = 'auth.verify and auth.issue need strategy = "jwt"; `await auth.find(token)` asks the store.'
             raise ConfigError("session.strategy", f"auth.{asked} with sessions in a store", fix)
         return self._verifier
+
+    async def provider_tokens(self, user_id: str, provider: str) -> ProviderTokens | None:
+        """What a provider with `keep_tokens=True` handed out for this user at their last sign-in through it.
+
+        None if nothing is kept, or nothing that a secret of this server opens. Raises `StoreUnavailable`.
+        """
+        return await self._vault.of(user_id, provider) if self._vault is not None else None
 
     async def _catch_up(self) -> None:
         # A database that was down at the start must not let in what ended before: tried once a second until it answers.

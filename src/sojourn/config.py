@@ -171,6 +171,9 @@ def _providers(providers: Sequence[Provider], database: str | None) -> tuple[Pro
             raise ConfigError(
                 "database", "nothing", "Credentials() without authorize checks the users table: set database."
             )
+        if provider.type != "credentials" and provider.keep_tokens and database is None:
+            key = f"providers[{position}].keep_tokens"
+            raise ConfigError(key, "true without a database", "Tokens are kept beside accounts: set database.")
     return tuple(providers)
 
 

@@ -81,8 +81,9 @@ class ClientProvider(Value, frozen=True, kw_only=True):
     """What every provider has to which this application is an OAuth 2 client.
 
     `trust_email=True` says that addresses this provider calls verified may link accounts; `keep_tokens=True` keeps what
-    it hands out, encrypted, beside the account. `private_key` is a PEM or JWK text for `private_key_jwt`. `authorization_params` go into every authorization request, and nothing from a browser
-    replaces them. `enrich` asks for more after the profile.
+    it hands out, encrypted, beside the account. `private_key` is a PEM or JWK text for `private_key_jwt`.
+    `authorization_params` go into every authorization request, and nothing from a browser replaces them. `enrich` asks
+    for more after the profile.
     """
 
     hidden: ClassVar[frozenset[str]] = frozenset({"client_secret", "private_key"})

@@ -1,8 +1,9 @@
 """What tests of applications and of stores need; importing it needs no test runner."""
 
 from sojourn.testing.clock import DrivenClock
+from sojourn.testing.logs import OnceStoreContract, RevocationLogContract
 from sojourn.testing.sessions import AddUser, CounterStoreContract, SessionStoreContract
-from sojourn.testing.stores import OnceStoreContract, RevocationLogContract, Rows, UserStoreContract
+from sojourn.testing.stores import Rows, UserStoreContract
 
 __all__ = [
     "AddUser",

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from sojourn.errors import Conflict
 from sojourn.identifiers import session_id
 from sojourn.ports import CounterStore, SessionChange, SessionRecord, SessionStore
 from sojourn.testing.clock import DrivenClock
-from sojourn.testing.stores import Rows
+from sojourn.testing.stores import Rows, conflict_of
 
 __all__ = ["AddUser", "CounterStoreContract", "SessionStoreContract", "a_record"]
 
@@ -55,14 +54,6 @@ def _later(record: SessionRecord, seconds: int = 60) -> SessionChange:
     )
 
 
-async def _conflict(attempt: Awaitable[object]) -> str | None:
-    try:
-        await attempt
-    except Conflict as conflict:
-        return conflict.what
-    return None
-
-
 class SessionStoreContract:
     """Sessions that nobody can bring back."""
 
@@ -74,7 +65,7 @@ class SessionStoreContract:
         assert list(await sessions.delete_for_user(ADA)) == []
         assert await sessions.delete(record.sid) is False
         assert await sessions.purge() == 0
-        assert await _conflict(sessions.replace(record.sid, _later(record), expected_version=1)) == "session"
+        assert await conflict_of(sessions.replace(record.sid, _later(record), expected_version=1)) == "session"
         assert await sessions.get(record.sid) is None
 
     async def test_a_record_is_found_as_it_was_put(
@@ -97,7 +88,7 @@ class SessionStoreContract:
         record = a_record(ADA, clock)
         await sessions.insert(record)
         other = msgspec.structs.replace(record, secret_hash=b"x" * 32)
-        assert await _conflict(sessions.insert(other)) == "session"
+        assert await conflict_of(sessions.insert(other)) == "session"
         assert await sessions.get(record.sid) == record
 
     async def test_of_parallel_inserts_one_wins(
@@ -105,7 +96,7 @@ class SessionStoreContract:
     ) -> None:
         await add_user(ADA)
         record = a_record(ADA, clock)
-        told = await asyncio.gather(*(_conflict(sessions.insert(record)) for _ in range(20)))
+        told = await asyncio.gather(*(conflict_of(sessions.insert(record)) for _ in range(20)))
         assert sorted(told, key=str) == [None, *["session"] * 19]
         assert len(await rows("sessions")) == 1
 
@@ -120,7 +111,9 @@ class SessionStoreContract:
         changed = msgspec.structs.replace(record, **msgspec.structs.asdict(change), version=2)
         assert await sessions.get(record.sid) == changed
         for stale in (0, 1, 3):
-            assert await _conflict(sessions.replace(record.sid, _later(record, 9), expected_version=stale)) == "session"
+            assert (
+                await conflict_of(sessions.replace(record.sid, _later(record, 9), expected_version=stale)) == "session"
+            )
         assert await sessions.get(record.sid) == changed
 
     async def test_of_parallel_changes_one_wins(
@@ -130,7 +123,7 @@ class SessionStoreContract:
         record = a_record(ADA, clock)
         await sessions.insert(record)
         tries = (sessions.replace(record.sid, _later(record, second), expected_version=1) for second in range(20))
-        told = await asyncio.gather(*(_conflict(attempt) for attempt in tries))
+        told = await asyncio.gather(*(conflict_of(attempt) for attempt in tries))
         assert told.count(None) == 1
         found = await sessions.get(record.sid)
         assert found is not None
@@ -146,13 +139,13 @@ class SessionStoreContract:
             await sessions.insert(record)
             deleted, *_others = await asyncio.gather(
                 sessions.delete(record.sid),
-                *(_conflict(sessions.replace(record.sid, _later(record), expected_version=1)) for _ in range(5)),
+                *(conflict_of(sessions.replace(record.sid, _later(record), expected_version=1)) for _ in range(5)),
                 sessions.get(record.sid),
-                *(_conflict(sessions.replace(record.sid, _later(record), expected_version=2)) for _ in range(5)),
+                *(conflict_of(sessions.replace(record.sid, _later(record), expected_version=2)) for _ in range(5)),
             )
             assert deleted is True
             assert await sessions.get(record.sid) is None
-            assert await _conflict(sessions.replace(record.sid, _later(record), expected_version=1)) == "session"
+            assert await conflict_of(sessions.replace(record.sid, _later(record), expected_version=1)) == "session"
         assert await rows("sessions") == []
         assert list(await sessions.list_for_user(ADA)) == []
 

@@ -1,4 +1,4 @@
-"""What every store promises, as test classes: subclass one, give its fixtures, and pytest runs it.
+"""What every store of users promises, as a test class: subclass it, give its fixtures, and pytest runs it.
 
 Fixtures of each class: the store under its name (`users`, `once`, `log`), `rows` to look at what was really stored, and
 for the stores that forget, `clock`, the `DrivenClock` they were made with. `rows(table)` is a list of mappings from
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sojourn.errors import Conflict
 from sojourn.models import Account, User
-from sojourn.ports import OnceStore, Revocation, RevocationLog, UserStore
-from sojourn.testing.clock import DrivenClock
+from sojourn.ports import UserStore
 
-__all__ = ["OnceStoreContract", "RevocationLogContract", "Rows", "UserStoreContract"]
+__all__ = ["Rows", "UserStoreContract", "conflict_of", "race"]
 
 Rows = Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]]
 
@@ -35,7 +35,7 @@ NAMELESS = User(id="018bcfe5-6800-7000-8000-000000000003", created_at=1_700_000_
 GITHUB = Account(provider="github", provider_account_id="7", scope="read:user", created_at=1_700_000_004)
 
 
-async def _conflict(attempt: Awaitable[object]) -> str | None:
+async def conflict_of(attempt: Awaitable[object]) -> str | None:
     """What the attempt collided with, or None if it went through."""
     try:
         await attempt
@@ -44,8 +44,8 @@ async def _conflict(attempt: Awaitable[object]) -> str | None:
     return None
 
 
-async def _race(attempts: Sequence[Awaitable[object]]) -> list[str | None]:
-    return await asyncio.gather(*(_conflict(attempt) for attempt in attempts))
+async def race(attempts: Sequence[Awaitable[object]]) -> list[str | None]:
+    return await asyncio.gather(*(conflict_of(attempt) for attempt in attempts))
 
 
 class UserStoreContract:
@@ -89,6 +89,7 @@ class UserStoreContract:
             "user_id": ADA.id,
             "scope": "read:user",
             "created_at": 1_700_000_004,
+            "sealed_tokens": None,
         }
 
     async def test_names_are_compared_exactly(self, users: UserStore) -> None:
@@ -107,10 +108,10 @@ class UserStoreContract:
     async def test_a_refused_user_leaves_nothing(self, users: UserStore, rows: Rows) -> None:
         await users.create(ADA, GITHUB, "old")
         other = Account(provider="google", provider_account_id="9")
-        assert await _conflict(users.create(ADA.replace(username=None, email=None), other, "new")) == "id"
-        assert await _conflict(users.create(BOB.replace(email="ada@example.com"), other, "new")) == "email"
-        assert await _conflict(users.create(BOB.replace(username="ada"), other, "new")) == "username"
-        assert await _conflict(users.create(BOB, GITHUB, "new")) == "account"
+        assert await conflict_of(users.create(ADA.replace(username=None, email=None), other, "new")) == "id"
+        assert await conflict_of(users.create(BOB.replace(email="ada@example.com"), other, "new")) == "email"
+        assert await conflict_of(users.create(BOB.replace(username="ada"), other, "new")) == "username"
+        assert await conflict_of(users.create(BOB, GITHUB, "new")) == "account"
         assert [user["password_hash"] for user in await rows("users")] == ["old"]
         assert [account["provider"] for account in await rows("accounts")] == ["github"]
         assert await users.create(BOB, other) == BOB
@@ -130,9 +131,9 @@ class UserStoreContract:
         await users.create(ADA, GITHUB)
         await users.create(BOB)
         stolen = Account(provider="github", provider_account_id="7", user_id=BOB.id)
-        assert await _conflict(users.link(stolen)) == "account"
+        assert await conflict_of(users.link(stolen)) == "account"
         nobodys = Account(provider="github", provider_account_id="8", user_id="nobody")
-        assert await _conflict(users.link(nobodys)) == "user"
+        assert await conflict_of(users.link(nobodys)) == "user"
         assert [account["user_id"] for account in await rows("accounts")] == [ADA.id]
 
     async def test_an_update_writes_what_may_change_and_nothing_else(self, users: UserStore) -> None:
@@ -154,11 +155,11 @@ class UserStoreContract:
         await users.create(BOB.replace(email="ada@example.com"))
 
     async def test_an_update_neither_revives_nor_takes(self, users: UserStore, rows: Rows) -> None:
-        assert await _conflict(users.update(ADA)) == "user"
+        assert await conflict_of(users.update(ADA)) == "user"
         assert await rows("users") == []
         await users.create(ADA)
         await users.create(BOB)
-        assert await _conflict(users.update(BOB.replace(email="ada@example.com"))) == "email"
+        assert await conflict_of(users.update(BOB.replace(email="ada@example.com"))) == "email"
         assert await users.get(BOB.id) == BOB
 
     async def test_a_login_is_recorded(self, users: UserStore, rows: Rows) -> None:
@@ -173,11 +174,11 @@ class UserStoreContract:
         await users.set_password_hash(ADA.id, "one")
         await users.set_password_hash(ADA.id, "two")
         assert await users.get_by_username("ada") == (ADA, "two")
-        assert await _conflict(users.set_password_hash("nobody", "three")) == "user"
+        assert await conflict_of(users.set_password_hash("nobody", "three")) == "user"
 
     async def test_first_sign_ins_at_once_make_one_user(self, users: UserStore, rows: Rows) -> None:
         attempts = [users.create(User(id=f"user-{number}"), GITHUB) for number in range(20)]
-        assert sorted(map(str, await _race(attempts))) == ["None", *["account"] * 19]
+        assert sorted(map(str, await race(attempts))) == ["None", *["account"] * 19]
         (user,) = await rows("users")
         (account,) = await rows("accounts")
         assert account["user_id"] == user["id"]
@@ -190,7 +191,7 @@ class UserStoreContract:
             )
             for number in range(20)
         ]
-        assert sorted(map(str, await _race(attempts))) == ["None", *["email"] * 19]
+        assert sorted(map(str, await race(attempts))) == ["None", *["email"] * 19]
         assert len(await rows("users")) == 1
         assert len(await rows("accounts")) == 1
 
@@ -201,115 +202,15 @@ class UserStoreContract:
             users.link(Account(provider="github", provider_account_id="7", user_id=f"user-{number}"))
             for number in range(20)
         ]
-        assert sorted(map(str, await _race(attempts))) == ["None", *["account"] * 19]
+        assert sorted(map(str, await race(attempts))) == ["None", *["account"] * 19]
         assert len(await rows("accounts")) == 1
 
-
-class OnceStoreContract:
-    """What may be spent once."""
-
-    async def test_a_key_is_spent_once(self, once: OnceStore, clock: DrivenClock, rows: Rows) -> None:
-        assert await once.spend("state:a", clock() + 900)
-        assert not await once.spend("state:a", clock() + 900)
-        assert await once.spend("state:b", clock() + 900)
-        assert {row["key"]: row["forget_after"] for row in await rows("spent")} == {
-            "state:a": clock() + 900,
-            "state:b": clock() + 900,
-        }
-
-    async def test_a_key_is_kept_until_it_may_be_forgotten(self, once: OnceStore, clock: DrivenClock) -> None:
-        assert await once.spend("a", clock() + 900)
-        clock.advance(900)
-        assert await once.spend("b", clock() + 900)
-        assert not await once.spend("a", clock() + 900)
-
-    async def test_spending_again_does_not_shorten_the_memory(self, once: OnceStore, clock: DrivenClock) -> None:
-        assert await once.spend("a", clock() + 900)
-        assert not await once.spend("a", clock() + 1)
-        clock.advance(10)
-        assert not await once.spend("a", clock() + 1)
-
-    async def test_what_may_be_forgotten_does_not_pile_up(
-        self, once: OnceStore, clock: DrivenClock, rows: Rows
-    ) -> None:
-        for number in range(100):
-            await once.spend(f"old-{number}", clock() + 900)
-        clock.advance(901)
-        for number in range(10):
-            await once.spend(f"new-{number}", clock() + 900)
-        assert sorted(row["key"] for row in await rows("spent")) == [f"new-{number}" for number in range(10)]
-
-    async def test_one_of_many_at_once_wins(self, once: OnceStore, clock: DrivenClock, rows: Rows) -> None:
-        for _ in range(5):
-            key = f"race-{clock.advance(1)}"
-            won = await asyncio.gather(*(once.spend(key, clock() + 900) for _ in range(50)))
-            assert won.count(True) == 1
-        assert len(await rows("spent")) == 5
-
-
-class RevocationLogContract:
-    """What ended, in order."""
-
-    async def test_an_empty_log_starts_anywhere(self, log: RevocationLog) -> None:
-        assert await log.read() == (0, [])
-
-    async def test_entries_are_read_in_order_and_from_a_position(
-        self, log: RevocationLog, clock: DrivenClock, rows: Rows
-    ) -> None:
-        first = Revocation(kind="session", subject="sid-1", at=clock(), forget_after=clock() + 900)
-        second = Revocation(kind="user", subject="user-1", at=clock(), forget_after=clock() + 800)
-        await log.append(first)
-        await log.append(second)
-        position, entries = await log.read()
-        assert list(entries) == [first, second]
-        assert await log.read(position) == (position, [])
-        third = Revocation(kind="session", subject="sid-1", at=clock() + 1, forget_after=clock() + 900)
-        await log.append(third)
-        later, entries = await log.read(position)
-        assert list(entries) == [third]
-        assert later > position
-        assert [(row["kind"], row["subject"], row["at"], row["forget_after"]) for row in await rows("revocations")] == [
-            (entry.kind, entry.subject, entry.at, entry.forget_after) for entry in (first, second, third)
-        ]
-
-    async def test_what_may_be_forgotten_does_not_pile_up(
-        self, log: RevocationLog, clock: DrivenClock, rows: Rows
-    ) -> None:
-        keeper = Revocation(kind="session", subject="keeper", at=clock(), forget_after=clock() + 1_000_000)
-        await log.append(keeper)
-        for number in range(2000):
-            entry = Revocation(kind="session", subject=f"sid-{number}", at=clock(), forget_after=clock() + 10)
-            await log.append(entry)
-            clock.advance(1)
-        stored = await rows("revocations")
-        assert len(stored) < 1500
-        assert stored[0]["subject"] == "keeper"
-
-    async def test_a_position_is_never_given_out_twice(self, log: RevocationLog, clock: DrivenClock) -> None:
-        """Not even when everything up to it was forgotten: who reads on from theirs would miss the next ending."""
-        await log.append(Revocation(kind="session", subject="a", at=clock(), forget_after=clock() + 10))
-        await log.append(Revocation(kind="session", subject="b", at=clock(), forget_after=clock() + 10))
-        position, _ = await log.read()
-        clock.advance(11)
-        third = Revocation(kind="session", subject="c", at=clock(), forget_after=clock() + 10)
-        await log.append(third)
-        _, entries = await log.read(position)
-        assert list(entries) == [third]
-
-    async def test_no_entry_of_many_at_once_is_lost(self, log: RevocationLog, clock: DrivenClock) -> None:
-        entries = [
-            Revocation(kind="session", subject=f"sid-{number}", at=clock(), forget_after=clock() + 900)
-            for number in range(50)
-        ]
-        seen: list[Revocation] = []
-        position = 0
-
-        async def follow() -> None:
-            nonlocal position
-            while len(seen) < len(entries):
-                position, new = await log.read(position)
-                seen.extend(new)
-                await asyncio.sleep(0)
-
-        await asyncio.gather(follow(), *(log.append(entry) for entry in entries))
-        assert sorted(entry.subject for entry in seen) == sorted(entry.subject for entry in entries)
+    async def test_sealed_tokens_are_kept_beside_their_account(self, users: UserStore, rows: Rows) -> None:
+        await users.create(ADA, GITHUB)
+        await users.link(replace(GITHUB, provider="google", user_id=ADA.id, sealed_tokens="first"))
+        await users.keep_tokens("github", "7", "second")
+        await users.keep_tokens("github", "8", "nobody's")
+        kept = {account.provider: account.sealed_tokens for account in await users.list_accounts(ADA.id)}
+        assert kept == {"github": "second", "google": "first"}
+        await users.keep_tokens("github", "7", "third")
+        assert sorted(str(row["sealed_tokens"]) for row in await rows("accounts")) == ["first", "third"]
