@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from sojourn.errors import StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.ports import Revocation
-from sojourn.stores import postgres_pool, postgres_statements
+from sojourn.stores import postgres_statements, postgres_terms
 from sojourn.stores.postgres import PostgresDatabase
 from tests.stores.sqlite_faults import unavailable
 
@@ -284,4 +284,4 @@ async def unavailable_in(database: PostgresDatabase) -> None:
 
 
 def test_the_waits_are_bounded() -> None:
-    assert (postgres_pool._CONNECT, postgres_pool._STATEMENT) == (1.0, 2.0)
+    assert (postgres_terms.CONNECT_SECONDS, postgres_terms.STATEMENT_SECONDS) == (1.0, 2.0)

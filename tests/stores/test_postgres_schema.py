@@ -14,10 +14,11 @@ from sojourn.errors import ConfigError, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.stores import open_database
 from sojourn.stores.postgres import PostgresDatabase
+from sojourn.stores.schema import SCHEMA_VERSION
 from tests.stores.sqlite_faults import FIRST_SIGN_IN, read_line, start, unavailable
 
 ADA = User(id="1", username="ada", email="ada@example.com")
-TABLES = ["accounts", "revocations", "sojourn_counters", "sojourn_schema", "spent", "users"]
+TABLES = ["accounts", "limits", "revocations", "sessions", "sojourn_counters", "sojourn_schema", "spent", "users"]
 FIND_TABLES = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname NOT LIKE 'pg%' \
     AND schemaname <> 'information_schema' ORDER BY 1"
 
@@ -52,7 +53,7 @@ async def test_the_tables_are_made_once(empty_url: str, operator: Any) -> None:
         await database.connect()
         await database.aclose()
     assert await tables(operator) == [f"public.{name}" for name in TABLES]
-    assert await operator.fetchval("SELECT array_agg(version) FROM sojourn_schema") == [1]
+    assert await operator.fetchval("SELECT array_agg(version) FROM sojourn_schema") == [SCHEMA_VERSION]
 
 
 async def test_many_who_start_at_once_make_them_together(empty_url: str, operator: Any) -> None:

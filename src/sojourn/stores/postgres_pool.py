@@ -3,59 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, assert_never
 
-import asyncpg
-
-from sojourn.errors import ConfigError, Conflict, StoreUnavailable
-from sojourn.stores.postgres_schema import prepare
+from sojourn.errors import StoreUnavailable
+from sojourn.stores.postgres_connection import Ending, PostgresConnection, dial, ending, hosts_of, never_works, told
 from sojourn.stores.postgres_statements import Statement
+from sojourn.stores.postgres_terms import (
+    CONNECT_SECONDS,
+    MAKE_TABLES_SECONDS,
+    PATIENT_SETTINGS,
+    SETTINGS,
+    STATEMENT_SECONDS,
+)
 
 __all__ = ["PostgresPool"]
 
-_CONNECT: Final = 1.0
-"""Seconds to wait for a connection, in the queue or for the server."""
+_IDLE: Final = 300.0
+"""Seconds after which an unused connection is not trusted any more: what lies between may have forgotten it."""
 
-_STATEMENT: Final = 2.0
-"""Seconds for a statement."""
-
-_MAKE_TABLES: Final = 15.0
-"""Seconds at the start, where another process may be making the tables."""
-
-_SETTINGS: Final[Mapping[str, str]] = {
-    "application_name": "sojourn",
-    # What nobody waits for any more shall not happen much later.
-    "statement_timeout": str(int(_STATEMENT * 1000)),
-    # Stricter levels answer two writers with an error where this one lets the second wait.
-    "default_transaction_isolation": "read committed",
-}
-
-# The names that PostgreSQL gives the constraints of schema.py, and what each means to the caller.
-_CONFLICTS: Final[Mapping[str, str]] = {
-    "users_pkey": "id",
-    "users_email_key": "email",
-    "users_username_key": "username",
-    "accounts_pkey": "account",
-    "accounts_user_id_fkey": "user",
-    "sessions_pkey": "session",
-    "sessions_user_id_fkey": "user",
-}
+_JITTER: Final = 0.1
+"""Seconds within which those who failed together try again, each at a moment of its own."""
 
 
 class PostgresPool:
-    """At most `size` connections, opened when needed and replaced when lost, in the event loop that uses them."""
+    """At most `size` connections, opened when needed and replaced when lost, in the event loop that uses them.
+
+    The one used last is used next, so that the others may grow old and go. Whoever finds none waits in line, at most a
+    second. asyncpg's own pool takes longer to give a connection and to take it back than a short statement lasts.
+
+    What was not carried out is asked once more, over another connection, and what other transactions undid up to three
+    times. What may have been carried out is repeated only if the statement allows it. Nothing is repeated after a
+    time-out, or for whoever waited a second already.
+    """
 
     def __init__(self, url: str, *, size: int) -> None:
         self._url = url
         self._size = size
+        self._hosts = hosts_of(url)
         self._closed = False
-        self._pool: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running = 0
-        self._drained = asyncio.Event()
-        self._dialling: set[asyncio.Task[Any]] = set()
+        self._start(None)
+
+    def _start(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Without connections, in this event loop."""
+        self._loop: Any = loop
+        self._free: list[PostgresConnection] = []
+        self._waiting: deque[tuple[float, asyncio.Future[PostgresConnection]]] = deque()
+        self._dialling: set[asyncio.Task[PostgresConnection]] = set()
+        self._open = 0
+        self._generation = 0
+        self._troubled = False
+        self._settled = asyncio.Event()
 
     async def connect(self) -> None:
         """Make the tables on a connection of its own.
@@ -63,170 +65,205 @@ class PostgresPool:
         Raises `ConfigError` if that can never work as set, `StoreUnavailable` if it does not now.
         """
         self._closed = False
-        connection: Any = None
+        dialling = asyncio.get_running_loop().create_task(
+            dial(self._hosts, command_timeout=MAKE_TABLES_SECONDS, settings=PATIENT_SETTINGS)
+        )
         try:
-            async with asyncio.timeout(_MAKE_TABLES):
-                connection = await self._dial(
-                    self._url, timeout=_CONNECT, command_timeout=_MAKE_TABLES, server_settings=_patient()
-                )
-                await prepare(connection)
-                await connection.close()
-        except ConfigError:
-            raise
+            # The driver leaves futures behind that nobody reads when it is cancelled between two steps of TLS.
+            connection = await asyncio.wait_for(asyncio.shield(dialling), MAKE_TABLES_SECONDS)
         except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
-            raise _never(error) or _unavailable(error) from None
+            raise never_works(error) or told(error) from None
         finally:
-            if connection is not None and not connection.is_closed():
-                connection.terminate()
+            dialling.add_done_callback(_hang_up)
+        with suppress(Exception):
+            await connection.close(timeout=CONNECT_SECONDS)
 
     async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
         """All rows of one statement; raises `Conflict` naming the unique thing that exists already."""
-        self._running += 1
-        try:
-            pool = await self._ready()
-            connection: Any = None
-            try:
-                connection = await pool.acquire(timeout=_CONNECT)
-            except Exception as error:  # noqa: BLE001  as in connect()
-                raise _unavailable(error) from None
-            try:
-                rows: Sequence[Any] = await connection.fetch(statement.text, *statement.values(parameters))
-            except BaseException as error:
-                # Whoever was cancelled, or waited too long, leaves an answer behind that is nobody else's.
-                if not _harmless(error):
-                    with suppress(asyncpg.InterfaceError):  # one that broke has left the pool already
-                        connection.terminate()
-                if not isinstance(error, Exception):
-                    raise
-                raise _conflict(error) or _unavailable(error) from None
-            finally:
-                # The rows are there, or are written: what happens to the connection afterwards is no reason to fail.
-                with suppress(Exception):
-                    await pool.release(connection)
-            return rows
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._drained.set()
+        return await self._ask(statement, statement.values(parameters))
+
+    async def fetch_one(self, statement: Statement, *values: object) -> Any | None:
+        """The first row, if any; the values in the order of the statement's names."""
+        rows = await self._ask(statement, values)
+        return rows[0] if rows else None
 
     async def aclose(self) -> None:
         """Finish what was asked, then close every connection; bounded as the statements themselves are."""
         self._closed = True
-        pool, self._pool = self._pool, None
-        if pool is None or self._loop is not asyncio.get_running_loop():
+        if self._loop is not asyncio.get_running_loop():
             return
-        while self._running:
-            self._drained.clear()
-            await self._drained.wait()
-        if self._dialling:
-            await asyncio.wait(self._dialling)
-        try:
-            async with asyncio.timeout(_CONNECT):
-                await pool.close()
-        except Exception:  # noqa: BLE001  a server that does not answer is left without a word
-            pool.terminate()
+        while self._open > len(self._free) or self._dialling:
+            self._settled.clear()
+            await self._settled.wait()
+        free, self._free, self._open = self._free, [], 0
+        await asyncio.gather(
+            *(connection.driver.close(timeout=CONNECT_SECONDS) for connection in free), return_exceptions=True
+        )
 
-    async def _ready(self) -> Any:
-        """This event loop's pool; a loop that has ended takes its connections with it."""
+    async def _ask(self, statement: Statement, values: Sequence[object]) -> Sequence[Any]:
+        again = 0
+        self._enter()
+        latest = self._loop.time() + CONNECT_SECONDS
+        while True:
+            connection = self._idle() or await self._wait()
+            try:
+                prepared = connection.prepared.get(statement) or await connection.prepare(statement)
+                rows: Sequence[Any] = await prepared.fetch(*values)
+            except BaseException as error:
+                how = ending(error)
+                self._part_with(connection, how)
+                if not isinstance(error, Exception):
+                    raise
+                if again >= _repeats(how, statement) or self._loop.time() > latest:
+                    raise told(error) from None
+            else:
+                self._give_back(connection)
+                return rows
+            again += 1
+            await asyncio.sleep(random.uniform(0, _JITTER))  # noqa: S311  no secret
+            self._enter()
+
+    def _enter(self) -> None:
+        """Refuse, or take this event loop for the pool's; one that has ended takes its connections with it."""
         if self._closed:
             raise StoreUnavailable("database", "it was closed")
         loop = asyncio.get_running_loop()
-        if self._pool is None or self._loop is not loop:
-            if self._pool is not None and self._loop is not None and self._loop.is_running():
+        if self._loop is not loop:
+            if self._loop is not None and self._loop.is_running():
                 raise StoreUnavailable("database", "it is in use in another event loop")
-            self._loop = loop
-            # Nothing is opened yet, so nothing waits here. The driver's reset between two callers would cost a round
-            # trip and has nothing to undo: each statement is a transaction of its own, none changes a setting.
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=0,
-                max_size=self._size,
-                connect=self._dial,
-                init=prepare,
-                reset=_nothing,
-                timeout=_CONNECT,
-                command_timeout=_STATEMENT,
-                server_settings=dict(_SETTINGS),
-            )
-        return self._pool
+            for connection in self._free:
+                with suppress(RuntimeError):  # that loop is closed, and the socket with it
+                    connection.driver.terminate()
+            self._start(loop)
 
-    async def _dial(self, *address: Any, **settings: Any) -> Any:
-        """A new connection. One whose caller has gone is made all the same and then dropped.
+    def _idle(self) -> PostgresConnection | None:
+        """The connection that was used last, if it still stands."""
+        while self._free:
+            connection = self._free.pop()
+            if self._loop.time() < connection.good_until and not connection.driver.is_closed():
+                return connection
+            self._drop(connection)
+        return None
 
-        The driver leaves futures behind that nobody reads when it is cancelled between two steps of TLS.
-        """
-        dialling = asyncio.get_running_loop().create_task(asyncpg.connect(*address, **settings))
-        self._dialling.add(dialling)
-        dialling.add_done_callback(self._dialling.discard)
+    async def _wait(self) -> PostgresConnection:
+        """A connection that another gives back, or a new one, in the order of asking."""
+        waiter: asyncio.Future[PostgresConnection] = self._loop.create_future()
+        self._waiting.append((self._loop.time(), waiter))
+        self._dial()
+        patience = self._loop.call_later(CONNECT_SECONDS, _give_up, waiter)
         try:
-            return await asyncio.shield(dialling)
+            return await waiter
         except asyncio.CancelledError:
-            dialling.add_done_callback(_hang_up)
+            if not waiter.cancelled() and waiter.exception() is None:
+                self._give_back(waiter.result())
             raise
+        finally:
+            patience.cancel()
+
+    def _give_back(self, connection: PostgresConnection) -> None:
+        """To whoever waits longest, or to lie idle; nothing is on its way on it."""
+        if connection.generation != self._generation:
+            self._drop(connection)
+            self._dial()
+            return
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        now = self._loop.time()
+        connection.good_until = now + _IDLE
+        self._free.append(connection)
+        if self._free[0].good_until < now:
+            self._drop(self._free.pop(0))
+        if self._closed:
+            self._settled.set()
+
+    def _part_with(self, connection: PostgresConnection, how: Ending) -> None:
+        match how:
+            case Ending.ANSWERED | Ending.BEATEN:
+                self._give_back(connection)
+                return
+            case Ending.REFUSED | Ending.LOST:
+                # The others lead to the same server: none of them is asked again.
+                self._generation += 1
+                self._troubled = True
+                while self._free:
+                    self._drop(self._free.pop())
+            case Ending.ABANDONED:
+                pass
+            case _:
+                assert_never(how)
+        self._drop(connection)
+        self._dial()
+
+    def _drop(self, connection: PostgresConnection) -> None:
+        connection.driver.terminate()
+        self._open -= 1
+        self._settled.set()
+
+    def _dial(self) -> None:
+        """Open as many as are waited for, and allowed."""
+        while self._waiting and self._waiting[0][1].done():
+            del self._waiting[0]
+        while len(self._dialling) < min(len(self._waiting), self._size - self._open):
+            dialling = self._loop.create_task(self._connection())
+            self._dialling.add(dialling)
+            dialling.add_done_callback(partial(self._dialled, began=self._loop.time()))
+
+    async def _connection(self) -> PostgresConnection:
+        # Nobody cancels this: a connection whose caller has gone is the next one's.
+        generation = self._generation
+        if self._troubled:
+            await asyncio.sleep(random.uniform(0, _JITTER))  # noqa: S311  no secret
+        driver = await dial(self._hosts, command_timeout=STATEMENT_SECONDS, settings=SETTINGS)
+        return PostgresConnection(driver, generation)
+
+    def _dialled(self, dialling: asyncio.Task[PostgresConnection], *, began: float) -> None:
+        self._dialling.discard(dialling)
+        self._settled.set()
+        if dialling.cancelled():  # the event loop ends
+            return
+        error = dialling.exception()
+        self._troubled = error is not None
+        if error is None:
+            self._open += 1
+            self._give_back(dialling.result())
+        elif not self._open and not self._dialling:
+            # Nobody is left who could give a connection back. Whoever came later may have more luck.
+            while self._waiting and self._waiting[0][0] <= began:
+                _, waiter = self._waiting.popleft()
+                if not waiter.done():
+                    waiter.set_exception(_unavailable(error))
+            self._dial()
+
+
+def _repeats(how: Ending, statement: Statement) -> int:
+    """How often a statement that ended like this is tried again."""
+    match how:
+        case Ending.BEATEN:
+            return 3
+        case Ending.REFUSED:
+            return 1
+        case Ending.LOST:
+            return int(statement.repeatable)
+        case Ending.ANSWERED | Ending.ABANDONED:
+            return 0
+        case _:
+            assert_never(how)
+
+
+def _unavailable(error: BaseException) -> StoreUnavailable:
+    """Nothing was asked yet, so no answer was lost."""
+    detail = getattr(told(error), "detail", "") if isinstance(error, Exception) else type(error).__name__
+    return StoreUnavailable("database", detail)
+
+
+def _give_up(waiter: asyncio.Future[PostgresConnection]) -> None:
+    if not waiter.done():
+        waiter.set_exception(StoreUnavailable("database", "it did not answer in time"))
 
 
 def _hang_up(dialled: asyncio.Task[Any]) -> None:
-    if not dialled.cancelled() and dialled.exception() is None:
+    if not dialled.cancelled() and dialled.exception() is None and not dialled.result().is_closed():
         dialled.result().terminate()
-
-
-async def _nothing(connection: Any) -> None:
-    pass
-
-
-def _patient() -> dict[str, str]:
-    return {**_SETTINGS, "statement_timeout": str(int(_MAKE_TABLES * 1000))}
-
-
-def _harmless(error: BaseException) -> bool:
-    """After these a connection is as good as before. A server that takes no writes may have a successor elsewhere."""
-    if isinstance(error, asyncpg.InterfaceError):
-        return isinstance(error, ValueError)  # a value that was never sent
-    return isinstance(error, asyncpg.IntegrityConstraintViolationError | asyncpg.DataError)
-
-
-def _conflict(error: Exception) -> Conflict | None:
-    if not isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        return None
-    what = _CONFLICTS.get(error.constraint_name or "")
-    return None if what is None else Conflict(what)
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    """In words that quote no values: the driver's own may hold a whole row, or the URL."""
-    match error:
-        case StoreUnavailable():
-            return error
-        case ConfigError():
-            told = error.seen
-        case asyncpg.PostgresError():
-            told = str(error.args[0]) if error.args else type(error).__name__
-        case TimeoutError():
-            told = "it did not answer in time"
-        case OSError():
-            told = error.strerror or type(error).__name__
-        case _:
-            told = type(error).__name__
-    return StoreUnavailable("database", told)
-
-
-def _never(error: Exception) -> ConfigError | None:
-    """What no waiting will mend."""
-    match error:
-        case asyncpg.InvalidAuthorizationSpecificationError():
-            seen, fix = (
-                "the server refuses this user or password",
-                "Check both in the URL, and the server's pg_hba.conf.",
-            )
-        case asyncpg.InvalidCatalogNameError():
-            seen, fix = "the server has no database of that name", "Create it (CREATE DATABASE), or name another."
-        case asyncpg.InvalidSchemaNameError():
-            seen, fix = "the search path names no schema that exists", "Create it (CREATE SCHEMA), or name another."
-        case asyncpg.InsufficientPrivilegeError():
-            seen = "this user may not make Sojourn's tables or read them"
-            fix = "Run `sojourn db upgrade` as the schema's owner, and grant this user the rest."
-        case ValueError() | TypeError() | OverflowError():
-            seen, fix = "a PostgreSQL URL that cannot be read", 'Write "postgresql://USER:PASSWORD@HOST:PORT/NAME".'
-        case _:
-            return None
-    return ConfigError("database", seen, fix)

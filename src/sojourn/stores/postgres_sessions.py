@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +12,7 @@ from sojourn.errors import Conflict
 from sojourn.models import User
 from sojourn.ports import Clock, SessionChange, SessionRecord
 from sojourn.stores import postgres_statements as ask
-from sojourn.stores.postgres_terms import Pool
+from sojourn.stores.postgres_terms import AnswerLost, Pool
 from sojourn.stores.statements import read_session, read_session_with_user, storable
 
 __all__ = ["PostgresCounterStore", "PostgresSessionStore"]
@@ -27,28 +28,38 @@ class PostgresSessionStore:
         self._clock = clock
 
     async def insert(self, record: SessionRecord) -> None:
-        await self._pool.fetch(ask.INSERT_SESSION, msgspec.structs.asdict(record))
+        values = msgspec.structs.astuple(record)
+        try:
+            await self._pool.fetch_one(ask.INSERT_SESSION, *values)
+        except AnswerLost:
+            await self._insert_again(record, values)
 
     async def get(self, sid: str) -> SessionRecord | None:
         if not storable(sid):
             return None
-        rows = await self._pool.fetch(ask.GET_SESSION, {"session_id": sid})
-        return read_session(rows[0]) if rows else None
+        row = await self._pool.fetch_one(ask.GET_SESSION, sid)
+        return None if row is None else read_session(row)
 
     async def get_with_user(self, sid: str) -> tuple[SessionRecord, User | None] | None:
         if not storable(sid):
             return None
-        rows = await self._pool.fetch(ask.GET_SESSION_WITH_USER, {"session_id": sid})
-        return read_session_with_user(rows[0]) if rows else None
+        row = await self._pool.fetch_one(ask.GET_SESSION_WITH_USER, sid)
+        return None if row is None else read_session_with_user(row)
 
     async def replace(self, sid: str, change: SessionChange, *, expected_version: int) -> None:
-        values = {f"new_{name}": value for name, value in msgspec.structs.asdict(change).items()}
-        values |= {"session_id": sid, "expected_version": expected_version}
-        if not await self._pool.fetch(ask.REPLACE_SESSION, values):
+        values = (*msgspec.structs.astuple(change), sid, expected_version)
+        try:
+            replaced = await self._pool.fetch_one(ask.REPLACE_SESSION, *values) is not None
+        except AnswerLost:
+            # Done already, or undone: a second time changes nothing, or what the first should have.
+            replaced = await self._pool.fetch_one(ask.REPLACE_SESSION, *values) is not None or await self._has(
+                sid, change, expected_version + 1
+            )
+        if not replaced:
             raise Conflict("session")
 
     async def delete(self, sid: str) -> bool:
-        return bool(storable(sid) and await self._pool.fetch(ask.DELETE_SESSION, {"session_id": sid}))
+        return storable(sid) and await self._pool.fetch_one(ask.DELETE_SESSION, sid) is not None
 
     async def list_for_user(self, user_id: str) -> Sequence[SessionRecord]:
         if not storable(user_id):
@@ -63,6 +74,24 @@ class PostgresSessionStore:
 
     async def purge(self, *, limit: int = 1000) -> int:
         return len(await self._pool.fetch(ask.PURGE_SESSIONS, {"now": self._clock(), "most": limit}))
+
+    async def _insert_again(self, record: SessionRecord, values: tuple[Any, ...]) -> None:
+        """Once more; that it is there already is then what was wanted, if it is this one."""
+        try:
+            await self._pool.fetch_one(ask.INSERT_SESSION, *values)
+        except Conflict as conflict:
+            found = await self.get(record.sid) if conflict.what == "session" else None
+            if found is None or not hmac.compare_digest(found.secret_hash, record.secret_hash):
+                raise
+
+    async def _has(self, sid: str, change: SessionChange, version: int) -> bool:
+        """Whether the record says just this, and nobody has changed it since."""
+        found = await self.get(sid)
+        wanted = (version, *msgspec.structs.astuple(change))
+        return (
+            found is not None
+            and (found.version, found.claims, found.issued_at, found.expires_at, found.forget_after) == wanted
+        )
 
 
 class PostgresCounterStore:

@@ -34,6 +34,7 @@ __all__ = [
     "INSERT_ACCOUNT",
     "INSERT_SESSION",
     "INSERT_USER",
+    "KEEP_TOKENS",
     "LIST_ACCOUNTS",
     "LIST_SESSIONS",
     "PAGE",
@@ -88,6 +89,7 @@ INSERT_ACCOUNT: Final = compiled(statements.INSERT_ACCOUNT)
 # These return the id of the row that they found.
 UPDATE: Final = compiled(statements.UPDATE.returning(users.c.id))
 RECORD_LOGIN: Final = compiled(statements.RECORD_LOGIN.returning(users.c.id))
+KEEP_TOKENS: Final = compiled(statements.KEEP_TOKENS.returning(accounts.c.provider))
 SET_PASSWORD_HASH: Final = compiled(statements.SET_PASSWORD_HASH.returning(users.c.id))
 
 GET_SESSION: Final = compiled(statements.GET_SESSION, repeatable=True)
@@ -96,20 +98,18 @@ INSERT_SESSION: Final = compiled(statements.INSERT_SESSION)
 LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS, repeatable=True)
 # These return the ids of the rows that they found.
 REPLACE_SESSION: Final = compiled(statements.REPLACE_SESSION.returning(sessions.c.sid))
-DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid))
+DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid), repeatable=True)
 DELETE_SESSIONS: Final = compiled(statements.DELETE_SESSIONS.returning(sessions.c.sid))
+_past = (
+    select(sessions.c.sid)
+    .where(sessions.c.forget_after < bindparam("now"))
+    .order_by(sessions.c.forget_after)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+# Not IN: for an unknown number of rows PostgreSQL would rather read the whole table.
 PURGE_SESSIONS: Final = compiled(
-    delete(sessions)
-    .where(
-        sessions.c.sid.in_(
-            select(sessions.c.sid)
-            .where(sessions.c.forget_after < bindparam("now"))
-            .order_by(sessions.c.forget_after)
-            .limit(bindparam("most"))
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .returning(sessions.c.sid)
+    delete(sessions).where(sessions.c.sid == func.any(func.array(_past.scalar_subquery()))).returning(sessions.c.sid)
 )
 
 _every: dict[str, ColumnElement[Any]] = {column.name: bindparam(f"user_{column.name}") for column in users.c}
