@@ -16,7 +16,7 @@ from unittest.mock import patch
 import msgspec
 
 import sojourn
-from sojourn import configfile, events, passwords, providers, testing
+from sojourn import configfile, events, passwords, ports, providers, testing
 from sojourn.adapters import asgi, fastapi, starlette
 from sojourn.cli.app import app
 from sojourn.events import Event
@@ -140,6 +140,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "names in sojourn.adapters.fastapi": lambda: _names(fastapi),
     "names in sojourn.adapters.starlette": lambda: _names(starlette),
     "names in sojourn.adapters.asgi": lambda: _names(asgi),
+    "names in sojourn.ports": lambda: _names(ports),
     "names in sojourn.testing": lambda: _names(testing),
     "names in sojourn.events": lambda: _names(events),
     "names in sojourn.passwords": lambda: _names(passwords),
