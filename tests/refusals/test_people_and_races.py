@@ -10,9 +10,9 @@ import pytest
 from sojourn import Callbacks, ClaimsChange, Profile, RateLimit
 from sojourn.errors import StoreUnavailable
 from sojourn.events import Event, SignInFailed
-from sojourn.flows.limits import _MOST_KEYS, SignInLimiter
 from sojourn.passwords import PasswordHasher, insecure_testing
 from sojourn.providers import Credentials
+from sojourn.stores.memory_sessions import _MOST_KEYS, MemoryCounterStore
 from sojourn.stores.users import add_user
 from sojourn.testing import DrivenClock
 from tests.refusals.sites import begin, finish, running_site
@@ -109,21 +109,20 @@ async def test_spellings_of_one_name_share_one_count(spellings: list[str]) -> No
     assert statuses == [401, 401, 401, 429]
 
 
-def test_the_limiter_forgets_in_time_and_a_flood_does_not_wash_away_who_is_guessed_at() -> None:
+async def test_counts_are_forgotten_in_time_and_a_flood_does_not_wash_away_who_is_guessed_at() -> None:
     clock = DrivenClock()
-    limiter = SignInLimiter(3, 60, clock)
-    for _ in range(3):
-        assert limiter.take("victim", "attacker") is None
-    assert limiter.take("victim", "attacker") is not None
+    counts = MemoryCounterStore(clock)
+    told = [await counts.take("victim", count=3, period=60) for _ in range(4)]
+    assert told == [None, None, None, 20]
     for number in range(2 * _MOST_KEYS):
-        limiter.take(f"made up {number}", f"network {number}")
-    assert len(limiter._recovered_at) <= _MOST_KEYS + 2
-    assert limiter.take("victim", "elsewhere") is not None
+        await counts.take(f"made up {number}", count=3, period=60)
+    assert len(counts._recovered_at) <= _MOST_KEYS + 1
+    assert await counts.take("victim", count=3, period=60) == 20
     clock.advance("2m")
     for number in range(_MOST_KEYS + 2):
-        limiter.take(f"later {number}", f"network {number}")
+        await counts.take(f"later {number}", count=3, period=60)
         clock.advance(1)
-    assert len(limiter._recovered_at) < _MOST_KEYS
+    assert len(counts._recovered_at) < _MOST_KEYS
 
 
 # -- who is there ------------------------------------------------------------------------------------------------------
