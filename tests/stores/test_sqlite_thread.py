@@ -1,26 +1,27 @@
-"""What goes wrong with a file, and that it is then unavailable, whole, and back without a restart."""
+"""Jobs that wait together: each whole, each answered, none for longer than it was told."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import asyncio
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from sojourn.errors import ConfigError, StoreUnavailable
+from sojourn.errors import Conflict, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.stores.sql import SQLiteDatabase
-from tests.stores.sqlite_faults import DIE_HALFWAY, FIRST_SIGN_IN, locked, read_line, rows, start, unavailable
+from sojourn.stores.sqlite_file import LOOK_EVERY
+from sojourn.stores.sqlite_thread import SQLiteThread
+from tests.stores.sqlite_faults import locked, pragma, rows, unavailable
 
 ADA = User(id="1", username="ada", email="ada@example.com")
 BOB = User(id="2")
@@ -41,35 +42,6 @@ async def database(path: Path) -> AsyncIterator[SQLiteDatabase]:
     await database.aclose()
 
 
-async def test_a_new_file_is_private_durable_and_keeps_its_references(database: SQLiteDatabase, path: Path) -> None:
-    await database.users.create(ADA)
-    for file in path.parent.iterdir():
-        assert file.stat().st_mode & 0o777 == 0o600, file.name
-    for thread in (database.writer, database.reader):
-        assert await thread.run(lambda c: _pragma(c, "journal_mode")) == "wal"
-        assert await thread.run(lambda c: _pragma(c, "synchronous")) == 2
-        assert await thread.run(lambda c: _pragma(c, "foreign_keys")) == 1
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> object:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-async def test_while_another_process_holds_the_lock_writes_are_unavailable_and_reads_go_on(
-    database: SQLiteDatabase, path: Path
-) -> None:
-    await database.users.create(ADA, GITHUB)
-    with locked(path):
-        assert "locked" in await unavailable(database.users.create(BOB, password_hash="x"))
-        await unavailable(database.users.record_login("1", 5))
-        await unavailable(database.once.spend("state", 1 << 40))
-        assert await database.users.get_by_account("github", "7") == ADA
-    assert len(rows(path, "users")) == 1
-    assert rows(path, "spent") == []
-    assert await database.once.spend("state", 1 << 40)
-    await database.users.create(BOB, password_hash="x")
-
-
 async def test_those_who_queue_behind_the_lock_wait_no_longer_than_the_first(
     database: SQLiteDatabase, path: Path
 ) -> None:
@@ -81,18 +53,6 @@ async def test_those_who_queue_behind_the_lock_wait_no_longer_than_the_first(
         assert time.monotonic() - began < 40 * 0.05 / 2
 
 
-async def test_a_lock_that_goes_in_time_is_waited_for(database: SQLiteDatabase, path: Path) -> None:
-    patient = SQLiteDatabase(str(path), busy_timeout=20)
-    await patient.connect()
-    async with anyio.create_task_group() as tasks:
-        with locked(path):
-            tasks.start_soon(patient.users.create, ADA)
-            await checkpoint()
-            assert await patient.users.get(ADA.id) is None
-    assert await patient.users.get(ADA.id) == ADA
-    await patient.aclose()
-
-
 def test_the_wait_is_two_seconds_unless_set(path: Path) -> None:
     database = SQLiteDatabase(str(path))
     assert database.writer._busy_timeout == database.reader._busy_timeout == 2.0
@@ -100,7 +60,7 @@ def test_the_wait_is_two_seconds_unless_set(path: Path) -> None:
 
 async def test_a_full_disk_refuses_writes_and_answers_reads(database: SQLiteDatabase, path: Path) -> None:
     await database.users.create(ADA)
-    used = await database.writer.run(lambda c: _pragma(c, "page_count"))
+    used = await database.writer.run(lambda c: pragma(c, "page_count"))
     await database.writer.run(lambda c: c.execute(f"PRAGMA max_page_count = {used}"))
     large = User(id="2", name="x" * 100_000)
     assert "full" in await unavailable(database.users.create(large, GITHUB))
@@ -111,206 +71,223 @@ async def test_a_full_disk_refuses_writes_and_answers_reads(database: SQLiteData
     await database.users.create(large, GITHUB)
 
 
-@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
-async def test_a_file_that_may_not_be_written_is_unavailable_until_it_may(folder_mode: int) -> None:
-    # Root may write anything: be nobody meanwhile, in a folder that nobody can reach.
-    folder = Path(tempfile.mkdtemp())
-    path = folder / "sojourn.db"
-    database = SQLiteDatabase(str(path), busy_timeout=0.05)
-    try:
-        await database.connect()
-        await database.users.create(ADA)
-        await database.aclose()
-        folder.chmod(folder_mode)
-        path.chmod(0o444)
-        with _as_nobody():
-            with suppress(StoreUnavailable):
-                await database.connect()
-            await unavailable(database.users.create(BOB))
-            await unavailable(database.users.record_login(ADA.id, 5))
-        folder.chmod(0o755)
-        for file in folder.iterdir():
-            file.chmod(0o600)  # -wal and -shm took the mode of the file
-        await database.users.create(BOB)
-        assert await database.users.get(ADA.id) == ADA
-    finally:
-        await database.aclose()
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+@asynccontextmanager
+async def held(thread: SQLiteThread) -> AsyncIterator[threading.Event]:
+    """The thread is at work until the event, so that whatever is asked meanwhile waits together."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run, work)
+        await to_thread.run_sync(began.wait, 10)
+        try:
+            yield go_on
+        finally:
+            go_on.set()
 
 
-@contextmanager
-def _as_nobody() -> Iterator[None]:
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+async def together(thread: SQLiteThread, *attempts: Awaitable[object]) -> list[object]:
+    """What each of these answers, an error as it is, when all of them were waiting before the first began."""
+    async with held(thread):
+        asked = asyncio.gather(*attempts, return_exceptions=True)
+        await checkpoint()
+        await checkpoint()
+    return list(await asked)
 
 
-async def test_a_file_that_is_no_database_is_unavailable_until_it_is_one(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"no database at all " * 1000)
-    database = SQLiteDatabase(str(path), busy_timeout=0.05)
-    assert "not a database" in await unavailable(database.connect())
-    assert "not a database" in await unavailable(database.users.get("1"))
-    assert path.read_bytes() == b"no database at all " * 1000
-    path.unlink()
-    await database.users.create(ADA)
-    assert await database.users.get("1") == ADA
-    await database.aclose()
+async def test_changes_that_wait_share_one_commit(database: SQLiteDatabase, path: Path) -> None:
+    said: list[str] = []
+    await database.writer.run(lambda c: c.set_trace_callback(said.append))
+    people = [User(id=str(number)) for number in range(50)]
+    assert await together(database.writer, *(database.users.create(person) for person in people)) == people
+    assert len(rows(path, "users")) == 50
+    assert said.count("COMMIT") == said.count("BEGIN IMMEDIATE") == 1
+    said.clear()
+    await database.users.create(User(id="alone"))
+    assert said.count("COMMIT") == 1
 
 
-async def test_a_damaged_file_is_unavailable_and_its_restored_copy_is_used(
-    database: SQLiteDatabase, path: Path
+async def test_all_who_waited_are_answered_with_one_call(
+    database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await database.users.create(ADA, GITHUB)
-    copy = path.with_suffix(".copy")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    await database.aclose()
-    size = path.stat().st_size
-    path.write_bytes(path.read_bytes()[:100] + b"\xff" * (size - 100))
-    await unavailable(database.connect())
-    await unavailable(database.users.get("1"))
-    copy.replace(path)
-    assert await database.users.get("1") == ADA
-    await database.users.create(BOB)
+    loop = asyncio.get_running_loop()
+    calls: list[object] = []
+
+    def call(callback: Callable[..., object], *arguments: object, **options: Any) -> object:
+        calls.append(callback)
+        return direct(callback, *arguments, **options)
+
+    direct = loop.call_soon_threadsafe
+    async with held(database.reader) as go_on:
+        monkeypatch.setattr(loop, "call_soon_threadsafe", call)
+        asked = asyncio.gather(*(database.users.get(str(number)) for number in range(100)))
+        await checkpoint()
+        await checkpoint()
+        go_on.set()
+        await asked
+    assert len(calls) == 2  # one for the job that held the others up
 
 
-async def test_a_replaced_file_is_noticed_and_nothing_goes_to_the_old_one(database: SQLiteDatabase, path: Path) -> None:
-    await database.users.create(ADA)
-    copy = path.with_suffix(".copy")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    await database.users.create(BOB)
-    for file in (path, *path.parent.glob("*-wal"), *path.parent.glob("*-shm")):
-        file.unlink()
-    copy.replace(path)
-    assert await database.users.get(BOB.id) is None
-    await database.users.create(User(id="3"))
-    assert [row[0] for row in rows(path, "users")] == ["1", "3"]
+async def test_a_change_that_fails_undoes_itself_only(database: SQLiteDatabase, path: Path) -> None:
+    def halfway(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO users (id, created_at) VALUES ('half', 0)")
+        raise RuntimeError("no further")
+
+    told = await together(
+        database.writer,
+        database.users.create(ADA),
+        database.users.create(User(id="3", email=ADA.email), GITHUB),
+        database.write(halfway),
+        database.write(lambda c: c.execute("INSERT INTO users (id) VALUES ('x')")),
+        database.users.create(BOB, GITHUB),
+    )
+    assert told[0] == ADA
+    assert isinstance(told[1], Conflict)
+    assert told[1].what == "email"
+    assert isinstance(told[2], RuntimeError)
+    assert isinstance(told[3], StoreUnavailable)
+    assert told[4] == BOB
+    assert [row[0] for row in rows(path, "users")] == ["1", "2"]
+    assert len(rows(path, "accounts")) == 1
 
 
-async def test_a_folder_that_vanishes_is_unavailable_and_not_made_again(database: SQLiteDatabase, path: Path) -> None:
-    await database.users.create(ADA)
-    kept = path.parent.with_name("kept")
-    path.parent.rename(kept)
-    assert "gone" in await unavailable(database.users.get("1"))
-    assert "gone" in await unavailable(database.users.create(BOB))
-    path.parent.mkdir()
-    assert "gone" in await unavailable(database.users.create(BOB))
-    assert list(path.parent.iterdir()) == []
-    path.parent.rmdir()
-    kept.rename(path.parent)
-    assert await database.users.get("1") == ADA
-    await database.users.create(BOB)
+async def test_what_sqlite_undoes_for_all_is_done_again_for_each(database: SQLiteDatabase, path: Path) -> None:
+    def too_large(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO users (id, created_at) VALUES ('large', 0)")
+        connection.execute("ROLLBACK")  # as SQLite may on SQLITE_FULL
+        connection.execute(f"PRAGMA max_page_count = {pragma(connection, 'page_count')}")
+        connection.execute("INSERT INTO users (id, name, created_at) VALUES ('large', zeroblob(100000), 0)")
+
+    told = await together(
+        database.writer, database.users.create(ADA), database.write(too_large), database.users.create(BOB)
+    )
+    assert told[0] == ADA
+    assert isinstance(told[1], StoreUnavailable)
+    assert told[2] == BOB
+    assert [row[0] for row in rows(path, "users")] == ["1", "2"]
 
 
-async def test_a_missing_folder_is_named_at_start(path: Path) -> None:
-    database = SQLiteDatabase(str(path))
-    with pytest.raises(ConfigError, match="does not exist") as refused:
-        await database.connect()
-    assert refused.value.key == "database"
-    await unavailable(database.users.get("1"))
-    await database.aclose()
+async def test_a_commit_that_fails_is_tried_for_each_alone(database: SQLiteDatabase, path: Path) -> None:
+    def orphan(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        connection.execute("INSERT INTO sessions VALUES ('s', 'nobody', x'', x'', 0, 0, 0, 0, 1, NULL, NULL, NULL)")
+
+    told = await together(database.writer, database.users.create(ADA), database.write(orphan))
+    assert told[0] == ADA
+    assert isinstance(told[1], StoreUnavailable)
+    assert [row[0] for row in rows(path, "users")] == ["1"]
+    assert rows(path, "sessions") == []
 
 
-async def test_a_folder_is_no_file(path: Path) -> None:
-    path.mkdir(parents=True)
-    database = SQLiteDatabase(str(path))
-    with pytest.raises(ConfigError, match="is a folder"):
-        await database.connect()
-    await unavailable(database.users.get("1"))
-    await database.aclose()
-
-
-async def test_a_file_of_a_newer_release_is_left_alone(database: SQLiteDatabase, path: Path) -> None:
-    await database.aclose()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT INTO sojourn_schema VALUES (99)")
-        connection.commit()
-    with pytest.raises(ConfigError, match="schema version 99"):
-        await database.connect()
-
-
-async def test_an_applications_own_tables_may_share_the_file(path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE invoices (id)")
-        connection.execute("PRAGMA user_version = 42")
-    database = SQLiteDatabase(str(path))
-    await database.connect()
-    await database.users.create(ADA)
-    await database.aclose()
-    with closing(sqlite3.connect(path)) as connection:
-        assert _pragma(connection, "user_version") == 42
-        assert connection.execute("SELECT * FROM invoices").fetchall() == []
-
-
-async def test_a_new_file_that_another_process_holds_is_unavailable_until_it_lets_go(path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE invoices (id)")
-    database = SQLiteDatabase(str(path), busy_timeout=0.05)
-    with locked(path):
-        assert "locked" in await unavailable(database.connect())
-        await unavailable(database.users.get("1"))
-    await database.users.create(ADA)
-    assert await database.users.get("1") == ADA
-    await database.aclose()
-
-
-async def test_the_switch_to_wal_is_waited_for_although_sqlite_does_not(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as holder:
-        holder.execute("CREATE TABLE invoices (id)")
+async def test_who_came_later_may_wait_longer_for_the_lock(database: SQLiteDatabase, path: Path) -> None:
+    async with held(database.writer):
+        first = asyncio.ensure_future(unavailable(database.users.create(ADA)))
+        await checkpoint()
+        database.writer._busy_timeout = 20
+        second = asyncio.ensure_future(database.users.create(BOB))
+        await checkpoint()
+        holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr(time, "sleep", lambda pause: holder.rollback())
-        database = SQLiteDatabase(str(path), busy_timeout=20)
-        await database.connect()
+    assert "locked" in await first
+    assert not second.done()
+    holder.close()
+    assert await second == BOB
+    assert [row[0] for row in rows(path, "users")] == ["2"]
+
+
+async def test_what_is_done_does_not_wait_for_what_has_to_wait(database: SQLiteDatabase, path: Path) -> None:
+    database.writer._busy_timeout = 20
+    async with held(database.writer):
+        first = asyncio.ensure_future(database.writer.run(lambda c: pragma(c, "foreign_keys")))
+        await checkpoint()
+        second = asyncio.ensure_future(database.users.create(BOB))
+        await checkpoint()
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+    assert await first == 1
+    assert not second.done()
+    holder.close()
+    assert await second == BOB
+
+
+async def test_one_row_is_found_on_the_thread_of_the_event_loop_unless_something_is_in_the_way(
+    database: SQLiteDatabase,
+) -> None:
+    here = threading.get_ident()
+    await database.reader.run(lambda c: c.create_function("thread", 0, threading.get_ident))
+    assert await database.reader.find("SELECT thread()", {}) == (here,)
+    async with held(database.reader) as go_on:
+        asked = asyncio.ensure_future(database.reader.find("SELECT thread()", {}))
+        await checkpoint()
+        go_on.set()
+        (there,) = await asked
+    assert there != here
+    assert await database.reader.find("SELECT thread()", {}) == (here,)
+    assert "no such table" in await unavailable(database.reader.find("SELECT 1 FROM nowhere", {}))
+    assert await database.reader.find("SELECT 1", {}) == (1,)
+
+
+async def test_nobody_waits_for_a_lock_on_the_thread_of_the_event_loop(database: SQLiteDatabase, path: Path) -> None:
+    with locked(path):
+        await unavailable(database.users.create(ADA))
+    for thread in (database.writer, database.reader):
+        assert await thread.run(lambda c: pragma(c, "busy_timeout")) == 0
+
+
+async def test_a_row_is_not_found_in_a_file_that_was_replaced(
+    database: SQLiteDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await database.users.create(ADA)
-    await database.aclose()
+    find = "SELECT id FROM users WHERE id = :id"
+    assert await database.reader.find(find, {"id": "1"}) == ("1",)
+    for file in path.parent.iterdir():
+        file.unlink()
+    moment = time.monotonic() + LOOK_EVERY
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+    assert "gone" in await unavailable(database.reader.find(find, {"id": "1"}))
+    other = SQLiteDatabase(str(path))
+    await other.users.create(BOB)
+    await other.aclose()
+    await database.once.spend("state", 1 << 40)  # whoever writes has looked for everybody
+    assert await database.reader.find(find, {"id": "1"}) is None
+    assert await database.reader.find(find, {"id": "2"}) == ("2",)
 
 
-async def test_tables_of_the_same_name_are_never_taken_for_ours(path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE users (id)")
-    database = SQLiteDatabase(str(path))
-    with pytest.raises(ConfigError, match="tables that Sojourn did not make: users"):
-        await database.connect()
-    await database.aclose()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("users",)]
+async def test_event_loops_may_use_it_in_turn_and_at_once(database: SQLiteDatabase, path: Path) -> None:
+    def run(first: int) -> None:
+        async def use() -> None:
+            people = [User(id=str(number)) for number in range(first, first + 50)]
+            await asyncio.gather(*(database.users.create(person) for person in people))
+            for person in people:
+                assert await database.users.get(person.id) == person
+                assert await database.reader.find("SELECT id FROM users WHERE id = :id", {"id": person.id})
+
+        asyncio.run(use())
+
+    database.writer._busy_timeout = database.reader._busy_timeout = 20
+    async with anyio.create_task_group() as tasks:
+        for first in (100, 200, 300):
+            tasks.start_soon(to_thread.run_sync, run, first)
+    await to_thread.run_sync(run, 400)
+    assert len(rows(path, "users")) == 200
 
 
-async def test_processes_that_start_and_sign_in_at_once_make_one_file_and_one_user(path: Path) -> None:
-    path.parent.mkdir()
-    processes = [start(FIRST_SIGN_IN, str(path), str(number)) for number in range(3)]
-    for process in processes:
-        assert read_line(process) == "ready"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    answers = [process.communicate(timeout=30)[0].split() for process in processes]
-    assert sorted(result for result, _ in answers) == ["created", "email", "email"]
-    assert len({user_id for _, user_id in answers}) == 1
-    assert len(rows(path, "users")) == len(rows(path, "accounts")) == 1
+async def test_an_event_loop_that_is_gone_is_not_waited_for(database: SQLiteDatabase, path: Path) -> None:
+    def run() -> None:
+        async def use() -> None:
+            asked = asyncio.ensure_future(database.users.create(ADA))
+            await checkpoint()
+            asked.cancel()
 
+        asyncio.run(use())
 
-async def test_a_process_that_dies_halfway_leaves_no_trace(database: SQLiteDatabase, path: Path) -> None:
-    with start(DIE_HALFWAY, str(path)) as process:
-        process.communicate(timeout=30)
-        assert process.returncode == 137
-    assert rows(path, "users") == []
-    await database.users.create(ADA, GITHUB)
+    async with held(database.writer):
+        await to_thread.run_sync(run)
+    assert await database.users.create(BOB) == BOB
+    assert [row[0] for row in rows(path, "users")] == ["2"]
 
 
 async def test_a_cancelled_caller_leaves_a_job_undone_or_whole(database: SQLiteDatabase, path: Path) -> None:

@@ -27,6 +27,8 @@ ResultT = TypeVar("ResultT")
 _HARMLESS: Final = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}
 )
+# These may be the fault of one job out of many, met only by the commit of all.
+_OF_ONE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT})
 # So many share one commit and one hand-over at most, for nobody is answered before the last of them.
 _MOST: Final = 128
 _MILLISECOND: Final = 0.001
@@ -75,6 +77,7 @@ class SQLiteThread:
         self._thread: Thread | None = None
         self._accepting = Lock()
         self._using = Lock()
+        self._done: list[_Job[Any]] = []
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -142,7 +145,8 @@ class SQLiteThread:
                     else:
                         for job in group:
                             self._run(job)
-            _hand_over(jobs)
+                done, self._done = self._done, []
+            _hand_over(done)
         with self._using:
             self._disconnect()
             self._identity = None
@@ -166,27 +170,28 @@ class SQLiteThread:
             self._attempt(job.attempt, job.deadline)
         except BaseException as error:  # noqa: BLE001 - told to the one who waits
             job.error = error
+        self._done.append(job)
 
     def _change(self, jobs: list[_Job[Any]]) -> None:
         while jobs := [job for job in jobs if not job.future.cancelled()]:
+            patient: list[_Job[Any]] = []
             try:
                 self._attempt(partial(_commit, jobs), jobs[0].deadline)
             except BaseException as error:  # noqa: BLE001 - told to those who wait
                 code = primary_code(error)
-                if code == sqlite3.SQLITE_FULL and len(jobs) > 1:
-                    # One of them was too large, and took the others with it.
+                if code in _OF_ONE and len(jobs) > 1:
                     for job in jobs:
                         self._change([job])
                     return
-                locked = code == sqlite3.SQLITE_BUSY
-                patient = [job for job in jobs[1:] if locked and time_left(job.deadline) >= _MILLISECOND]
                 for job in jobs:
                     job.error = error
-                jobs = patient
+                if code == sqlite3.SQLITE_BUSY:
+                    patient = [job for job in jobs[1:] if time_left(job.deadline) >= _MILLISECOND]
             else:
                 if any(_is_harmful(job.error) for job in jobs):
                     self._disconnect()
-                return
+            self._done += [job for job in jobs if job not in patient]
+            jobs = patient
 
     def _attempt(self, work: Callable[[sqlite3.Connection], None], deadline: float) -> None:
         try:
@@ -197,6 +202,7 @@ class SQLiteThread:
                 wait = int(time_left(deadline) * 1000)
                 if primary_code(error) != sqlite3.SQLITE_BUSY or not wait:
                     raise
+                self._answer_early()
                 connection.execute(f"PRAGMA busy_timeout = {wait}")
                 try:
                     work(connection)
@@ -217,9 +223,15 @@ class SQLiteThread:
         if there != self._identity:
             self._disconnect()
         if self._connection is None:
+            self._answer_early()
             self._connection = self._file.open(deadline)
             self._identity = self._file.look()
         return self._connection
+
+    def _answer_early(self) -> None:
+        """What is done must not wait for what has to wait."""
+        _hand_over(self._done)
+        self._done = []
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
