@@ -1,0 +1,103 @@
+"""The pool of connections to a database whose tables are those of `@auth/pg-adapter`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from sojourn.errors import ConfigError, StoreUnavailable
+from sojourn.stores.authjs_statements import AuthJSStatements
+from sojourn.stores.authjs_tables import beside_theirs, make_ours, read_tables
+from sojourn.stores.postgres_connection import hosts_of, never_works, told
+from sojourn.stores.postgres_pool import PostgresPool
+from sojourn.stores.postgres_statements import Statement
+from sojourn.stores.postgres_terms import CONNECT_SECONDS, MAKE_TABLES_SECONDS, PATIENT_SETTINGS
+
+__all__ = ["AuthJSPool"]
+
+
+class AuthJSPool:
+    """A `PostgresPool` beside their tables, which are looked for once, before the first statement.
+
+    Where theirs lie, only the application's own search path says; where ours lie, only ours. So looking takes a
+    connection of its own.
+    """
+
+    def __init__(self, url: str, *, size: int) -> None:
+        self._url = url
+        self._pool = PostgresPool(beside_theirs(url), size=size)
+        self._known: AuthJSStatements | None = None
+        self._looking: asyncio.Task[AuthJSStatements] | None = None
+
+    async def connect(self) -> None:
+        """Look for their tables and make ours.
+
+        Raises `ConfigError` if that can never work as set, `StoreUnavailable` if it does not now.
+        """
+        self._known = None
+        await self._look_once()
+        await self._pool.connect()
+
+    async def statements(self) -> AuthJSStatements:
+        """What to ask of their tables."""
+        if self._known is not None:
+            return self._known
+        try:
+            return await self._look_once()
+        except ConfigError as error:
+            raise StoreUnavailable("database", error.seen) from None
+
+    async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
+        """All rows of one statement."""
+        await self.statements()
+        return await self._pool.fetch(statement, parameters)
+
+    async def fetch_one(self, statement: Statement, *values: object) -> Any | None:
+        """The first row, if any; the values in the order of the statement's names."""
+        await self.statements()
+        return await self._pool.fetch_one(statement, *values)
+
+    async def aclose(self) -> None:
+        """Finish what was asked and close the connections."""
+        await self._pool.aclose()
+
+    async def _look_once(self) -> AuthJSStatements:
+        """All who come meanwhile wait for the same look: the server sees one connection more, not one for each."""
+        loop = asyncio.get_running_loop()
+        if self._looking is None or self._looking.done() or self._looking.get_loop() is not loop:
+            self._looking = loop.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> AuthJSStatements:
+        connection: Any = None
+        try:
+            connection = await _connection(self._url)
+            await make_ours(connection)
+            self._known = AuthJSStatements(await read_tables(connection))
+        except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
+            raise never_works(error) or told(error) from None
+        finally:
+            if connection is not None:
+                connection.terminate()
+        return self._known
+
+
+async def _connection(url: str) -> Any:
+    """To the first host that serves, with the application's own search path."""
+    failed: Exception | None = None
+    hosts = hosts_of(url)
+    for host in hosts:
+        try:
+            return await asyncpg.connect(
+                host,
+                timeout=CONNECT_SECONDS / len(hosts),
+                command_timeout=MAKE_TABLES_SECONDS,
+                server_settings=dict(PATIENT_SETTINGS),
+            )
+        except Exception as error:  # noqa: BLE001  as above
+            failed = error
+    assert failed is not None
+    raise failed
