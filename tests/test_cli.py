@@ -18,6 +18,7 @@ from sojourn.server import bind
 from sojourn.stores import open_database
 from sojourn.tokens.raw import seal_token
 from tests.command_line import SECRETS, Run, refused, runner
+from tests.servers.valkey import own_server
 
 AT = 1_700_000_000
 
@@ -251,6 +252,22 @@ def test_doctor_says_where_sessions_are_kept(run: Run, config: Path) -> None:
     assert code == 0
     assert findings["sessions"]["seen"] == "records in sqlite, asked at each check, with the user's row"
     assert findings["cookie size"]["seen"].startswith("80 characters")
+
+
+def test_doctor_asks_redis_and_repeats_no_password(run: Run, config: Path) -> None:
+    text = config.read_text() + '[session]\nstrategy = "database"\nstore = "redis"\n'
+    with own_server() as server:
+        config.write_text(f'redis = "{server.url}"\n{text}')
+        code, findings = seen_by_doctor(run, config)
+    assert code == 0
+    assert findings["redis"]["seen"] == "redis, answers"
+    assert findings["sessions"]["seen"] == "records in Redis, asked at each check"
+    config.write_text(f'redis = "{server.url.replace("//", "//:hunter2@")}"\n{text}')
+    result = run("doctor", "--config", str(config))
+    assert result.code == 1
+    assert "MEND redis: redis is unavailable" in result.out
+    assert "Start the server" in result.out
+    assert "hunter2" not in result.out + result.err
 
 
 @pytest.mark.parametrize(("base_url", "code"), [("http://127.0.0.1:8000", 0), ("https://app.example", 1)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from sojourn.cli.users import add_user
 from sojourn.identifiers import session_id
 from sojourn.models import User
 from sojourn.ports import SessionRecord
-from sojourn.stores import open_database
+from sojourn.stores import Stores, open_stores
 from tests.command_line import Result, Run, refused, runner
+from tests.servers.valkey import own_server
 
 HASH = b"a secret's hash, never to be seen"
 NOW = int(time.time())
@@ -28,6 +29,7 @@ class Site:
     """A configuration with stored sessions, its database, and the commands on it."""
 
     def __init__(self, run: Run, folder: Path) -> None:
+        self.redis: str | None = None
         self.url = f"sqlite:///{folder}/sojourn.db"
         self.config = folder / "sojourn.toml"
         self.config.write_text(
@@ -46,9 +48,12 @@ class Site:
     def add_user(self, name: str) -> User:
         return asyncio.run(add_user(self.url, name, f"{name}@example.org", "correct horse"))
 
+    def stores(self) -> Stores:
+        return open_stores(self.url, self.redis, sessions_in_redis=self.redis is not None)
+
     def insert(self, *records: SessionRecord) -> list[str]:
         async def insert() -> None:
-            stores = open_database(self.url)
+            stores = self.stores()
             await stores.start()
             for record in records:
                 await stores.sessions.insert(record)
@@ -59,7 +64,7 @@ class Site:
 
     def left(self, user: User) -> Sequence[str]:
         async def read() -> Sequence[str]:
-            stores = open_database(self.url)
+            stores = self.stores()
             await stores.start()
             records = await stores.sessions.list_for_user(user.id)
             await stores.aclose()
@@ -212,6 +217,53 @@ def test_a_database_that_ends_with_the_command_has_no_sessions(site: Site) -> No
     site.config.write_text(site.config.read_text().replace(site.url, "memory:"))
     for arguments in (("list", "--user", "ada"), ("revoke", "0190"), ("purge",)):
         refused(site.run(*arguments), "database", "ends with this command")
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with own_server() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["with users", "without a database"])
+def in_redis(request: pytest.FixtureRequest, site: Site, redis_url: str) -> Site:
+    text = site.config.read_text().replace('"database"\n', '"database"\nstore = "redis"\n')
+    if request.param == "without a database":
+        text = text.replace(f'database = "{site.url}"\n', "")
+    site.config.write_text(f'redis = "{redis_url}"\n{text}')
+    site.redis = redis_url
+    return site
+
+
+def test_sessions_in_redis_are_listed_and_ended_there(in_redis: Site) -> None:
+    ada = in_redis.add_user("ada")
+    first, second = in_redis.insert(record(ada), record(ada, SIGNED_IN + 1))
+    listed = in_redis.answer("list", "--user", ada.id)["sessions"]
+    assert [session["sid"] for session in listed] == [second, first]
+    assert in_redis.run("revoke", first).out == "1 session ended.\n"
+    assert in_redis.run("purge").out == "0 records purged. Redis drops expired ones by itself.\n"
+    assert in_redis.left(ada) == [second]
+    assert in_redis.answer("revoke", "--user", ada.id) == {"ended": 1, "sids": [second]}
+    assert in_redis.left(ada) == []
+
+
+def test_sessions_in_redis_of_somebody_whose_record_is_gone_can_be_ended(site: Site, redis_url: str) -> None:
+    text = site.config.read_text().replace('"database"\n', '"database"\nstore = "redis"\n')
+    site.config.write_text(f'redis = "{redis_url}"\n{text}')
+    site.redis = redis_url
+    gone = User(id="github|gone")
+    site.insert(record(gone))
+    assert site.run("revoke", "--user", "github|gone").out == "1 session ended.\n"
+    refused(site.run("revoke", "--user", "github|gone"), "--user", "unknown")
+
+
+def test_a_redis_that_is_down_is_one_line(site: Site) -> None:
+    text = site.config.read_text().replace('"database"\n', '"database"\nstore = "redis"\n')
+    site.config.write_text(f'redis = "redis://:hunter2@127.0.0.1:9/0"\n{text}')
+    for arguments in (("list", "--user", "ada"), ("revoke", "0190"), ("purge",)):
+        result = site.run(*arguments)
+        refused(result, "unavailable")
+        assert "hunter2" not in result.err
 
 
 def test_a_database_that_is_down_is_one_line(site: Site) -> None:
