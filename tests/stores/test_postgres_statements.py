@@ -98,7 +98,6 @@ def test_statements_on_the_path_of_a_request_take_their_values_in_the_order_that
 
 def test_nothing_that_counts_or_appends_is_asked_twice() -> None:
     assert {name for name, statement in STATEMENTS.items() if statement.repeatable} == {
-        "DELETE_SESSION",
         "GET",
         "GET_BY_ACCOUNT",
         "GET_BY_EMAIL",

@@ -38,7 +38,7 @@ class PostgresPool:
 
     What was not carried out is asked once more, over another connection, and what other transactions undid up to three
     times. What may have been carried out is repeated only if the statement allows it. Nothing is repeated after a
-    time-out, or for whoever waited a second already.
+    time-out, or for whoever waited two seconds already.
     """
 
     def __init__(self, url: str, *, size: int) -> None:
@@ -103,7 +103,7 @@ class PostgresPool:
     async def _ask(self, statement: Statement, values: Sequence[object]) -> Sequence[Any]:
         again = 0
         self._enter()
-        latest = self._loop.time() + CONNECT_SECONDS
+        latest = self._loop.time() + STATEMENT_SECONDS
         while True:
             connection = self._idle() or await self._wait()
             try:

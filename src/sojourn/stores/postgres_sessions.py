@@ -59,7 +59,14 @@ class PostgresSessionStore:
             raise Conflict("session")
 
     async def delete(self, sid: str) -> bool:
-        return storable(sid) and await self._pool.fetch_one(ask.DELETE_SESSION, sid) is not None
+        if not storable(sid):
+            return False
+        try:
+            return await self._pool.fetch_one(ask.DELETE_SESSION, sid) is not None
+        except AnswerLost:
+            # What is not there any more was most likely there for the first.
+            await self._pool.fetch_one(ask.DELETE_SESSION, sid)
+            return True
 
     async def list_for_user(self, user_id: str) -> Sequence[SessionRecord]:
         if not storable(user_id):

@@ -55,8 +55,8 @@ __all__ = [
 class Statement:
     """A text with `$1`, `$2`, …, and the names of what they stand for.
 
-    `repeatable` where asking twice does and answers what asking once would have: then it is asked again when the
-    answer was lost.
+    `repeatable` where asking twice does and answers what asking once would have: a pool asks it again when the answer
+    was lost.
     """
 
     text: str
@@ -98,7 +98,7 @@ INSERT_SESSION: Final = compiled(statements.INSERT_SESSION)
 LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS, repeatable=True)
 # These return the ids of the rows that they found.
 REPLACE_SESSION: Final = compiled(statements.REPLACE_SESSION.returning(sessions.c.sid))
-DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid), repeatable=True)
+DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid))
 DELETE_SESSIONS: Final = compiled(statements.DELETE_SESSIONS.returning(sessions.c.sid))
 _past = (
     select(sessions.c.sid)
