@@ -146,10 +146,11 @@ if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECRBY', KEYS[1], ARGV[1]
 return 0
 """)
 
-# position, stream, positions by forget_after; now, kind, subject, at, forget_after. Positions follow the clock: one
-# that a server lost together with its memory is not given out again.
+# position, stream, positions by forget_after; now, kind, subject, at, forget_after. Positions follow the
+# server's clock: one that it lost together with its memory is not given out again.
 APPEND: Final = _script("""
-local position = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, tonumber(ARGV[1]) * 1000000)
+local time = redis.call('TIME')
+local position = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, time[1] * 1000000 + time[2])
 local due = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. ARGV[1], 'LIMIT', 0, 4)
 redis.call('EXISTS', KEYS[2])
 local text = string.format('%.0f', position)
