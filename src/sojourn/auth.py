@@ -279,6 +279,10 @@ class Auth(Generic[ClaimsT]):
             raise ConfigError("session.strategy", f"auth.{asked} with sessions in a store", fix)
         return self._verifier
 
+    async def purge(self, *, limit: int = 1000) -> int:
+        """Drop at most `limit` stored sessions that nobody needs any more; how many. Raises `StoreUnavailable`."""
+        return await self._stores.sessions.purge(limit=limit)
+
     async def provider_tokens(self, user_id: str, provider: str) -> ProviderTokens | None:
         """What a provider with `keep_tokens=True` handed out for this user at their last sign-in through it.
 
