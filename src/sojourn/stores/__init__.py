@@ -190,12 +190,13 @@ def _open_psycopg(address: str, clock: Clock) -> Stores:
     url = _postgres_url(address)
     try:
         from sojourn.stores.postgres import PostgresDatabase
-        from sojourn.stores.psycopg_pool import PsycopgPool
+        from sojourn.stores.postgres_pool import PostgresPool
+        from sojourn.stores.psycopg_driver import PSYCOPG
     except ModuleNotFoundError as error:
         if error.name not in {"psycopg", "sqlalchemy"}:
             raise
         raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[psycopg].") from error
-    return _of(PostgresDatabase(url, clock=clock, pool=PsycopgPool(url, size=10)))
+    return _of(PostgresDatabase(url, clock=clock, pool=PostgresPool(url, size=10, driver=PSYCOPG)))
 
 
 def _postgres_url(address: str) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, assert_never
 
 from sojourn.errors import StoreUnavailable
-from sojourn.stores.postgres_connection import Ending, PostgresConnection, dial, ending, hosts_of, never_works, told
+from sojourn.stores.postgres_hosts import PostgresConnection, dial, hosts_of
 from sojourn.stores.postgres_statements import Statement
 from sojourn.stores.postgres_terms import (
     CONNECT_SECONDS,
@@ -19,6 +19,8 @@ from sojourn.stores.postgres_terms import (
     PATIENT_SETTINGS,
     SETTINGS,
     STATEMENT_SECONDS,
+    Driver,
+    Ending,
 )
 
 __all__ = ["PostgresPool"]
@@ -41,7 +43,12 @@ class PostgresPool:
     time-out, or for whoever waited two seconds already.
     """
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def __init__(self, url: str, *, size: int, driver: Driver | None = None) -> None:
+        if driver is None:
+            from sojourn.stores.postgres_connection import ASYNCPG
+
+            driver = ASYNCPG
+        self._driver = driver
         self._url = url
         self._size = size
         self._hosts = hosts_of(url)
@@ -66,13 +73,13 @@ class PostgresPool:
         """
         self._closed = False
         dialling = asyncio.get_running_loop().create_task(
-            dial(self._hosts, command_timeout=MAKE_TABLES_SECONDS, settings=PATIENT_SETTINGS)
+            dial(self._driver, self._hosts, command_timeout=MAKE_TABLES_SECONDS, settings=PATIENT_SETTINGS)
         )
         try:
             # The driver leaves futures behind that nobody reads when it is cancelled between two steps of TLS.
             connection = await asyncio.wait_for(asyncio.shield(dialling), MAKE_TABLES_SECONDS)
         except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
-            raise never_works(error) or told(error) from None
+            raise self._driver.never_works(error) or self._driver.told(error) from None
         finally:
             dialling.add_done_callback(_hang_up)
         with suppress(Exception):
@@ -110,12 +117,12 @@ class PostgresPool:
                 prepared = connection.prepared.get(statement) or await connection.prepare(statement)
                 rows: Sequence[Any] = await prepared.fetch(*values)
             except BaseException as error:
-                how = ending(error)
+                how = self._driver.ending(error)
                 self._part_with(connection, how)
                 if not isinstance(error, Exception):
                     raise
                 if again >= _repeats(how, statement) or self._loop.time() > latest:
-                    raise told(error) from None
+                    raise self._driver.told(error) from None
             else:
                 self._give_back(connection)
                 return rows
@@ -216,7 +223,7 @@ class PostgresPool:
         generation = self._generation
         if self._troubled:
             await asyncio.sleep(random.uniform(0, _JITTER))  # noqa: S311  no secret
-        driver = await dial(self._hosts, command_timeout=STATEMENT_SECONDS, settings=SETTINGS)
+        driver = await dial(self._driver, self._hosts, command_timeout=STATEMENT_SECONDS, settings=SETTINGS)
         return PostgresConnection(driver, generation)
 
     def _dialled(self, dialling: asyncio.Task[PostgresConnection], *, began: float) -> None:
@@ -234,7 +241,7 @@ class PostgresPool:
             while self._waiting and self._waiting[0][0] <= began:
                 _, waiter = self._waiting.popleft()
                 if not waiter.done():
-                    waiter.set_exception(_unavailable(error))
+                    waiter.set_exception(_unavailable(self._driver, error))
             self._dial()
 
 
@@ -253,9 +260,9 @@ def _repeats(how: Ending, statement: Statement) -> int:
             assert_never(how)
 
 
-def _unavailable(error: BaseException) -> StoreUnavailable:
+def _unavailable(driver: Driver, error: BaseException) -> StoreUnavailable:
     """Nothing was asked yet, so no answer was lost."""
-    detail = getattr(told(error), "detail", "") if isinstance(error, Exception) else type(error).__name__
+    detail = getattr(driver.told(error), "detail", "") if isinstance(error, Exception) else type(error).__name__
     return StoreUnavailable("database", detail)
 
 

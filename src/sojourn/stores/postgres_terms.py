@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,7 @@ __all__ = [
     "SETTINGS",
     "STATEMENT_SECONDS",
     "AnswerLost",
+    "Driver",
     "Ending",
     "Pool",
     "conflict_of",
@@ -83,6 +85,20 @@ class Ending(Enum):
 
 class AnswerLost(StoreUnavailable):
     """The connection broke before the answer: what was asked may have been done, or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """A library that speaks to PostgreSQL; its connections answer to the names that asyncpg's have."""
+
+    connect: Callable[[str, float, float, Mapping[str, str]], Awaitable[Any]]
+    """A connection to this URL: seconds to wait for it, seconds for each statement, and the server's settings."""
+    ending: Callable[[BaseException], Ending]
+    """What an error means for the connection and for another attempt."""
+    told: Callable[[Exception], Conflict | StoreUnavailable]
+    """An error in words that quote no values; `AnswerLost` where the connection broke."""
+    never_works: Callable[[Exception], ConfigError | None]
+    """What no waiting will mend."""
 
 
 class Pool(Protocol):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,9 +18,9 @@ from sojourn.errors import ConfigError
 from sojourn.models import User
 from sojourn.stores import kind_of, open_database
 from sojourn.stores.postgres import PostgresDatabase
+from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_terms import SETTINGS
-from sojourn.stores.psycopg_connection import dial
-from sojourn.stores.psycopg_pool import PsycopgPool
+from sojourn.stores.psycopg_driver import PSYCOPG
 from tests.stores.sqlite_faults import unavailable
 from tests.stores.test_postgres_pool import (
     own_backends,
@@ -59,7 +61,7 @@ ADA = User(id="1", username="ada", name="Ada", email="ada@example.com")
 
 
 def over_psycopg(url: str, *, size: int = 10) -> PostgresDatabase:
-    return PostgresDatabase(url, pool=PsycopgPool(url, size=size))
+    return PostgresDatabase(url, pool=PostgresPool(url, size=size, driver=PSYCOPG))
 
 
 @pytest.fixture
@@ -87,11 +89,11 @@ async def test_a_backend_that_was_ended_is_replaced_unseen(database: PostgresDat
 
 
 async def test_each_statement_is_prepared_once_whatever_the_size_of_its_numbers(url: str) -> None:
-    connection = await dial(url, SETTINGS)
+    connection = await PSYCOPG.connect(url, 5, 5, SETTINGS)
     for number in (1, 1 << 20, 1 << 40, -1):
-        assert await connection.run("SELECT $1 + 1", [number]) == [(number + 1,)]
+        assert await (await connection.prepare("SELECT $1 + 1", timeout=1)).fetch(number) == [(number + 1,)]
     assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") == 1
-    connection.close()
+    connection.terminate()
 
 
 async def test_more_callers_than_connections_wait_their_turn(url: str, other: Any) -> None:
@@ -231,7 +233,7 @@ async def test_many_who_start_at_once_make_the_tables_together(empty_url: str) -
 
 async def test_settings_reach_the_server_whatever_stands_in_them(url: str) -> None:
     parameters = "options=-c%20lock_timeout%3D7s&connect_timeout=9&search_path=%22a%5Cb%22%2C%20public&timezone=utc"
-    connection = await dial(f"{url}?{parameters}", SETTINGS)
+    connection = await PSYCOPG.connect(f"{url}?{parameters}", 5, 5, SETTINGS)
     expected = {
         "statement_timeout": "2s",
         "default_transaction_isolation": "read committed",
@@ -241,7 +243,23 @@ async def test_settings_reach_the_server_whatever_stands_in_them(url: str) -> No
         "timezone": "UTC",
     }
     assert {name: await connection.fetchval(f"SHOW {name}") for name in expected} == expected
-    connection.close()
+    connection.terminate()
+
+
+async def test_a_server_that_says_nothing_is_left_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        gc.disable()
+        try:
+            address = f"postgresql://ada:s3cret@127.0.0.1:{silent.getsockname()[1]}/app?sslmode=disable"
+            with pytest.raises(TimeoutError):
+                await PSYCOPG.connect(address, 0.05, 5, SETTINGS)
+            accepted, _ = silent.accept()
+            with accepted:
+                accepted.settimeout(5)
+                while accepted.recv(1000):
+                    pass
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("missing", ["psycopg", "sqlalchemy"])
