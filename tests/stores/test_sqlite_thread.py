@@ -276,18 +276,25 @@ async def test_event_loops_may_use_it_in_turn_and_at_once(database: SQLiteDataba
 
 
 async def test_an_event_loop_that_is_gone_is_not_waited_for(database: SQLiteDatabase, path: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        began.set()
+        assert go_on.wait(10)
+        connection.execute("INSERT INTO users (id, created_at) VALUES ('slow', 0)")
+
     def run() -> None:
         async def use() -> None:
-            asked = asyncio.ensure_future(database.users.create(ADA))
-            await checkpoint()
+            asked = asyncio.ensure_future(database.write(slow))
+            await to_thread.run_sync(began.wait, 10)
             asked.cancel()
 
         asyncio.run(use())
 
-    async with held(database.writer):
-        await to_thread.run_sync(run)
+    await to_thread.run_sync(run)
+    go_on.set()
     assert await database.users.create(BOB) == BOB
-    assert [row[0] for row in rows(path, "users")] == ["2"]
+    assert sorted(str(row[0]) for row in rows(path, "users")) == ["2", "slow"]
 
 
 async def test_a_cancelled_caller_leaves_a_job_undone_or_whole(database: SQLiteDatabase, path: Path) -> None:
@@ -339,6 +346,17 @@ async def test_closing_finishes_what_was_accepted_and_ends_the_threads(database:
     await database.aclose()
     await database.connect()
     assert await database.users.get("user-1") == User(id="user-1")
+
+
+async def test_closing_behind_jobs_that_wait_comes_after_them(database: SQLiteDatabase) -> None:
+    async with held(database.writer):
+        asked = asyncio.ensure_future(database.users.create(ADA))
+        await checkpoint()
+        closing = asyncio.ensure_future(database.writer.aclose())
+        await checkpoint()
+        assert "closed" in await unavailable(database.users.create(BOB))
+    assert await asked == ADA
+    await closing
 
 
 async def test_what_the_driver_makes_up_is_unavailable_too(database: SQLiteDatabase) -> None:
