@@ -37,9 +37,9 @@ class Postgres:
     def url(self, database: str) -> str:
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{database}"))
 
-    def execute(self, statement: str) -> None:
-        """One statement, outside of any event loop."""
-        asyncio.run(self._execute(statement))
+    def execute(self, statement: str) -> Any:
+        """One statement, outside of any event loop; the first value that it returns."""
+        return asyncio.run(self._execute(statement))
 
     def make_database(self, template: str = "template0") -> str:
         """The name of a new database, a copy of another."""
@@ -51,10 +51,10 @@ class Postgres:
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    async def _execute(self, statement: str) -> None:
+    async def _execute(self, statement: str) -> Any:
         connection = await asyncpg.connect(self._url)
         try:
-            await connection.execute(statement)
+            return await connection.fetchval(statement)
         finally:
             await connection.close()
 
@@ -62,15 +62,19 @@ class Postgres:
 class OwnPostgres(Postgres):
     """A server of our own, to be killed and paused."""
 
-    def __init__(self, binaries: Path, folder: Path, settings: Sequence[str]) -> None:
-        self._binaries = binaries
+    def __init__(self, binaries: Path, folder: Path, settings: Sequence[str], password: str) -> None:
+        self.binaries = binaries
         self._folder = folder
         self._settings = settings
-        self._port = _free_port()
+        self.password = password
+        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        password = secrets.token_hex(16)
-        super().__init__(f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres")
-        (folder / "password").write_text(password)
+        super().__init__(f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres")
+
+    def initialise(self) -> None:
+        """An empty data folder."""
+        folder = self._folder
+        (folder / "password").write_text(self.password)
         (folder / "password").chmod(0o644)
         self._run(
             "initdb", "--pgdata", str(folder / "data"), "--username=postgres", f"--pwfile={folder / 'password'}",
@@ -78,14 +82,25 @@ class OwnPostgres(Postgres):
         )  # fmt: skip
         (folder / "password").unlink()
 
+    def follow(self, primary: OwnPostgres) -> None:
+        """A data folder that is the primary's, and that goes on as its standby does."""
+        self._run(
+            "pg_basebackup", f"--dbname={primary.url('postgres')}", "--pgdata", str(self._folder / "data"),
+            "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+        )  # fmt: skip
+
+    def promote(self) -> None:
+        """From now on this standby takes writes."""
+        self._run("pg_ctl", "promote", "--pgdata", str(self._folder / "data"), "--no-wait")
+
     def start(self, *settings: str) -> None:
         """Start, and wait until connections are taken."""
-        chosen = [f"port={self._port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off",
+        chosen = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off",
                   *self._settings, *settings]  # fmt: skip
         options = [word for setting in chosen for word in ("-c", setting)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", self._folder / "data", *options],
+                [self.binaries / "postgres", "-D", self._folder / "data", *options],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -111,10 +126,14 @@ class OwnPostgres(Postgres):
         self._process.send_signal(signal.SIGINT)
         self._wait()
 
+    def freeze(self) -> None:
+        """No process of it runs any more; its sockets stay open."""
+        self._signal(signal.SIGSTOP)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No process of it runs; its sockets stay open."""
-        self._signal(signal.SIGSTOP)
+        """The same for a while."""
+        self.freeze()
         try:
             yield
         finally:
@@ -148,11 +167,11 @@ class OwnPostgres(Postgres):
             lines = (self._folder / "data" / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 1 and lines[0] == str(pid) and lines[-1].strip() == "ready"
+        return len(lines) > 1 and lines[0] == str(pid) and lines[-1].strip() in {"ready", "standby"}
 
     def _run(self, command: str, *arguments: str) -> None:
         done = subprocess.run(
-            [self._binaries / command, *arguments],
+            [self.binaries / command, *arguments],
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -176,17 +195,43 @@ def a_server() -> Iterator[Postgres]:
 @contextmanager
 def own_server(*settings: str) -> Iterator[OwnPostgres]:
     """A new server in a temporary folder, started."""
-    folder = Path(tempfile.mkdtemp(prefix="sojourn-postgres-", dir=_reachable_folder()))
-    try:
-        if os.getuid() == 0:
-            nobody = pwd.getpwnam(_UNPRIVILEGED)
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        server = OwnPostgres(_binaries(folder), folder, settings)
+    with _folder() as folder:
+        server = OwnPostgres(_binaries(folder), folder, settings, secrets.token_hex(16))
+        server.initialise()
         try:
             server.start()
             yield server
         finally:
             server.end()
+
+
+@contextmanager
+def own_pair(*settings: str) -> Iterator[tuple[OwnPostgres, OwnPostgres]]:
+    """A primary and its standby, started; the primary answers a write when the standby has it on its disk."""
+    with own_server(*settings) as primary, _folder() as folder:
+        standby = OwnPostgres(primary.binaries, folder, settings, primary.password)
+        standby.follow(primary)
+        try:
+            standby.start()
+            primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.execute("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + _PATIENCE
+            while primary.execute("SELECT sync_state FROM pg_stat_replication") != "sync":
+                assert time.monotonic() < deadline, standby.log()
+            yield primary, standby
+        finally:
+            standby.end()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder of whoever the server runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="sojourn-postgres-", dir=_reachable_folder()))
+    try:
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam(_UNPRIVILEGED)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
