@@ -12,7 +12,7 @@ from sqlalchemy.sql import ClauseElement
 from sojourn.errors import ConfigError
 from sojourn.stores import schema
 
-__all__ = ["POSTGRES_CREATE", "POSTGRES_DIALECT", "counters", "prepare"]
+__all__ = ["POSTGRES_CREATE", "POSTGRES_DIALECT", "TABLES_LOCK", "counters", "prepare"]
 
 POSTGRES_DIALECT: Final = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -52,7 +52,7 @@ POSTGRES_CREATE: Final = (
 """Everything a new database needs, in order; `sojourn_schema` then wants its row, in the same transaction."""
 
 # Any number does that no other program locks; "sojo".
-_LOCK: Final = 0x736F6A6F
+TABLES_LOCK: Final = 0x736F6A6F
 # Not to_regclass: inside a transaction it goes on denying a table that another one has made meanwhile.
 _FIND_VERSION_TABLE: Final = (
     "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'sojourn_schema' AND pg_table_is_visible(oid))"
@@ -66,20 +66,14 @@ _FIND_NAMES: Final = (
 async def prepare(connection: Any) -> None:
     """Make the tables unless they are there.
 
-    Raises `ConfigError` for tables that are a newer release's or not Sojourn's, beside what the driver raises.
+    Raises `ConfigError` for tables that are another release's or not Sojourn's, beside what the driver raises.
     """
     if not await connection.fetchval(_FIND_VERSION_TABLE):
         async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            await connection.execute(f"SELECT pg_advisory_xact_lock({TABLES_LOCK})")
             if not await connection.fetchval(_FIND_VERSION_TABLE):
                 await _make_tables(connection)
-    version = await connection.fetchval("SELECT max(version) FROM sojourn_schema")
-    if version != schema.SCHEMA_VERSION:
-        raise ConfigError(
-            "database",
-            f"the database has schema version {version}, this version of Sojourn knows {schema.SCHEMA_VERSION}",
-            "Run the version of Sojourn that wrote it, or a newer one.",
-        )
+    schema.check_version(await connection.fetchval("SELECT max(version) FROM sojourn_schema"))
 
 
 async def _make_tables(connection: Any) -> None:

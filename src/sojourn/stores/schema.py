@@ -13,10 +13,14 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
+from sojourn.errors import ConfigError
+
 __all__ = [
     "SCHEMA_VERSION",
     "SQLITE_CREATE",
+    "OlderTables",
     "accounts",
+    "check_version",
     "limits",
     "metadata",
     "revocations",
@@ -104,6 +108,29 @@ revocations: Table = Table(
 
 # A table and not PRAGMA user_version: the file may be the application's own, which may use that number itself.
 schema_version: Table = Table("sojourn_schema", metadata, Column("version", Integer, primary_key=True))
+
+
+class OlderTables(ConfigError):
+    """The tables are an earlier release's; `version` is theirs."""
+
+    def __init__(self, version: int) -> None:
+        self.version: int = version
+        seen = f"the tables have schema version {version}, this version of Sojourn needs {SCHEMA_VERSION}"
+        super().__init__("database", seen, "Run `sojourn db upgrade`.")
+
+
+def check_version(found: int | None) -> None:
+    """Raise `OlderTables`, or `ConfigError` for a newer release's, unless these tables are this release's."""
+    if found == SCHEMA_VERSION:
+        return
+    if found is not None and found < SCHEMA_VERSION:
+        raise OlderTables(found)
+    raise ConfigError(
+        "database",
+        f"the tables have schema version {found}, this version of Sojourn knows {SCHEMA_VERSION}",
+        "Run the version of Sojourn that wrote them, or a newer one.",
+    )
+
 
 _SQLITE: Final = sqlite_dialect(paramstyle="named")
 

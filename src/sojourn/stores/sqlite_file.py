@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sojourn.errors import ConfigError
-from sojourn.stores.schema import SCHEMA_VERSION, SQLITE_CREATE, metadata
+from sojourn.stores.schema import SCHEMA_VERSION, SQLITE_CREATE, check_version, metadata
 
 __all__ = ["LOOK_EVERY", "SQLiteFile", "primary_code", "time_left"]
 
@@ -98,12 +98,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
             if connection.execute(_FIND_VERSION).fetchone() is None:
                 _make_tables(connection)
     (version,) = connection.execute("SELECT max(version) FROM sojourn_schema").fetchone()
-    if version != SCHEMA_VERSION:
-        raise ConfigError(
-            "database",
-            f"the file has schema version {version}, this version of Sojourn knows {SCHEMA_VERSION}",
-            "Run the version of Sojourn that wrote it, or a newer one.",
-        )
+    check_version(version)
 
 
 @contextmanager
