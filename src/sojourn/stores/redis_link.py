@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from hiredis import ProtocolError, Reader, ReplyError, pack_command
 
@@ -14,8 +14,8 @@ __all__ = ["COMMAND", "Link", "Lost", "Words"]
 COMMAND: Final = 0.5
 """Seconds to wait for an answer."""
 
-_CONFIRM: Final = 400
-"""Milliseconds to wait for replicas; less than COMMAND."""
+_CONFIRM: Final = 0.3
+"""Seconds to wait for replicas."""
 
 _MOST_WAITING: Final = 10_000
 
@@ -39,7 +39,7 @@ class Link(asyncio.Protocol):
 
     Who stops waiting leaves a place in the queue, and the answer for it is thrown away when it comes: it can reach
     nobody else. The first answer that is late ends the connection. With `confirmations`, an answer is passed on only
-    when as many replicas have what was written; writes of one turn of the loop wait for them together.
+    when as many replicas have what was written; those who come meanwhile go out, and wait, together.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,6 +54,7 @@ class Link(asyncio.Protocol):
         self._unconfirmed: list[tuple[asyncio.Future[Any], Any]] = []
         self._out: list[bytes] = []
         self._flushing = False
+        self._confirming = False
         self._watch: asyncio.TimerHandle | None = None
 
     def ask(self, words: Words) -> asyncio.Future[Any]:
@@ -65,7 +66,8 @@ class Link(asyncio.Protocol):
             raise Lost("too many calls wait for it", "late")
         packed = pack_command(words)  # type: ignore[arg-type]  # it says one argument and means any number
         answer: asyncio.Future[Any] = self._loop.create_future()
-        deadline = self._loop.time() + COMMAND
+        # At worst, one confirmation is waited for before the command goes out.
+        deadline = self._loop.time() + (COMMAND + _CONFIRM if self.confirmations else COMMAND)
         self._waiting.append((answer, deadline))
         self._out.append(packed)
         if not self._flushing:
@@ -106,10 +108,9 @@ class Link(asyncio.Protocol):
                 self.end("it was closed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         if self.ended is not None:
-            transport.abort()
+            self._transport.abort()
             return
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
@@ -152,16 +153,20 @@ class Link(asyncio.Protocol):
             else:
                 answer.set_exception(Lost("no replica confirmed the write in time", "unconfirmed"))
         self._unconfirmed.clear()
-        if not enough:
+        self._confirming = False
+        if enough:
+            self._flush()
+        else:
             # Another connection asks anew how many replicas there are.
             self.end("no replica confirmed a write before", "unconfirmed")
 
     def _flush(self) -> None:
         self._flushing = False
-        if self.ended is not None or self._transport is None:
+        if self.ended is not None or self._transport is None or self._confirming or not self._out:
             return
         if self.confirmations:
-            words: Words = (b"WAIT", self.confirmations, _CONFIRM)
+            self._confirming = True
+            words: Words = (b"WAIT", self.confirmations, int(_CONFIRM * 1000))
             self._out.append(pack_command(words))  # type: ignore[arg-type]  # as in ask()
             self._waiting.append((None, self._loop.time() + COMMAND))
         out, self._out = self._out, []
