@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    LargeBinary,
     Select,
     Text,
     bindparam,
@@ -18,14 +19,13 @@ from sqlalchemy import (
     exists,
     extract,
     func,
-    insert,
     literal_column,
     null,
     select,
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.dialects.postgresql import REGCLASS, insert
 
 from sojourn.stores.authjs_tables import AuthJSTables, name_in_sql
 from sojourn.stores.postgres_statements import Statement, compiled
@@ -88,7 +88,9 @@ class AuthJSStatements:
         self.update: Statement = compiled(self._updating())
         """What is taken, if anything, and the id of the user who was found."""
 
-        digest = func.sha256(func.convert_to(sessions.sessionToken, literal_column("'UTF8'")))
+        # Not convert_to(), whose results no index takes. To a cast only a backslash means something else than itself.
+        doubled = func.replace(sessions.sessionToken, literal_column(r"'\'"), literal_column(r"'\\'"))
+        digest = func.sha256(cast(doubled, LargeBinary))
         sid = func.left(func.encode(digest, literal_column("'hex'")), _number(32))
         end = cast(extract("epoch", sessions.expires) * _number(MICROSECONDS), BigInteger)
         record = [digest, cast(sessions.userId, Text), end]
@@ -158,10 +160,13 @@ class AuthJSStatements:
         made = (
             insert(users)
             .from_select(list(values), select(*values.values()).select_from(taken).where(taken.c.what.is_(None)))
+            .on_conflict_do_nothing()
             .returning(users.c.id)
             .cte("made")
         )
-        told = select(taken.c.what, cast(made.c.id, Text)).select_from(taken.outerjoin(made, true()))
+        # Whoever was faster on the other side took no lock; an index of the application's tells, by way of no user.
+        what = case((made.c.id.is_(None), func.coalesce(taken.c.what, _constant("email"))))
+        told = select(what, cast(made.c.id, Text)).select_from(taken.outerjoin(made, true()))
         if not with_account:
             return told
         own = _account_values()
@@ -172,12 +177,21 @@ class AuthJSStatements:
         taken = self._taken(provider=_text("provider"), account_id=_text("account_id"))
         owner = self._owner()
         own = _account_values()
-        linked = insert(accounts).from_select(
-            ["userId", *own],
-            select(owner.c.id, *own.values()).select_from(owner.join(taken, true())).where(taken.c.what.is_(None)),
+        linked = (
+            insert(accounts)
+            .from_select(
+                ["userId", *own],
+                select(owner.c.id, *own.values()).select_from(owner.join(taken, true())).where(taken.c.what.is_(None)),
+            )
+            .on_conflict_do_nothing()
+            .returning(accounts.c.id)
+            .cte("linked")
         )
-        told = select(taken.c.what, cast(owner.c.id, Text)).select_from(taken.outerjoin(owner, true()))
-        return told.add_cte(linked.cte("linked"))
+        # Whoever was faster on the other side took no lock; an index of the application's tells.
+        what = case((owner.c.id.is_not(None) & linked.c.id.is_(None), _constant("account")), else_=taken.c.what)
+        return select(what, cast(owner.c.id, Text)).select_from(
+            taken.outerjoin(owner, true()).outerjoin(linked, true())
+        )
 
     def _updating(self) -> Select[Any]:
         users = self._tables.users

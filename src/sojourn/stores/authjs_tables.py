@@ -98,8 +98,11 @@ _MAKE_TAKEN: Final = (
     "users regclass, accounts regclass, address text, provider text, account_id text, but text"
     f") RETURNS text LANGUAGE plpgsql VOLATILE AS $body${_TAKEN_BODY}$body$"
 )
+# Not to_regnamespace: inside a transaction it goes on denying what another one has made meanwhile.
+_FIND_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
 _FIND_TAKEN: Final = (
-    "SELECT (SELECT prosrc FROM pg_proc WHERE proname = $1 AND pronamespace = to_regnamespace($2) LIMIT 1)"
+    "SELECT EXISTS (SELECT FROM pg_proc AS function JOIN pg_namespace AS namespace "
+    "ON namespace.oid = function.pronamespace WHERE nspname = $1 AND proname = $2 AND prosrc = $3)"
 )
 # "sojourn", shortened, and one on from the lock under which the tables are made.
 _LOCK: Final = 0x736F6A70
@@ -122,14 +125,16 @@ def beside_theirs(url: str) -> str:
 
 async def make_ours(connection: Any) -> None:
     """Make our schema and its function unless they are there; our tables come with the first connection to it."""
-    if await connection.fetchval(_FIND_TAKEN, _TAKEN_NAME, SCHEMA) == _TAKEN_BODY:
+    function = (SCHEMA, _TAKEN_NAME, _TAKEN_BODY)
+    if await connection.fetchval(_FIND_TAKEN, *function):
         return
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
         # IF NOT EXISTS asks for the right to make schemas even where there is nothing to make.
-        if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", SCHEMA):
+        if not await connection.fetchval(_FIND_SCHEMA, SCHEMA):
             await connection.execute(f"CREATE SCHEMA {SCHEMA}")
-        await connection.execute(_MAKE_TAKEN)
+        if not await connection.fetchval(_FIND_TAKEN, *function):
+            await connection.execute(_MAKE_TAKEN)
 
 
 async def read_tables(connection: Any) -> AuthJSTables:
