@@ -37,7 +37,6 @@ from tests.stores.test_postgres_pool import (
     test_what_the_server_refuses_is_told_without_values,
     test_who_reads_up_to_a_position_misses_nothing_that_is_committed_later,
     test_whoever_is_cancelled_takes_the_connection_along,
-    until_one_waits_for_a_lock,
 )
 
 # These are collected here too, and find the fixtures of this file.
@@ -94,26 +93,6 @@ async def test_each_statement_is_prepared_once_whatever_the_size_of_its_numbers(
         assert await (await connection.prepare("SELECT $1 + 1", timeout=1)).fetch(number) == [(number + 1,)]
     assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") == 1
     connection.terminate()
-
-
-async def test_more_callers_than_connections_wait_their_turn(url: str, other: Any) -> None:
-    database = over_psycopg(url, size=2)
-    await asyncio.gather(*(database.users.create(User(id=str(number))) for number in range(50)))
-    assert await other.fetchval("SELECT count(*) FROM users") == 50
-    assert 1 <= len(await own_backends(other)) <= 2
-    await database.aclose()
-
-
-async def test_who_gets_no_connection_in_time_is_told(url: str, other: Any) -> None:
-    database = over_psycopg(url, size=1)
-    await database.users.create(ADA)
-    async with other.transaction(), anyio.create_task_group() as tasks:
-        await other.execute("SELECT * FROM users FOR UPDATE")
-        tasks.start_soon(unavailable, database.users.record_login("1", 5))
-        await until_one_waits_for_a_lock(other)
-        assert "in time" in await unavailable(database.users.get("1"))
-    assert await database.users.get("1") == ADA
-    await database.aclose()
 
 
 async def test_closing_finishes_what_was_asked(url: str, other: Any) -> None:

@@ -71,7 +71,7 @@ async def test_the_stores_forget_by_the_clock_they_are_given(tmp_path: Path, kin
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("postgresql+psycopg://ada:s3cret@db.example/app", "another driver than asyncpg"),
+        ("postgresql+pg8000://ada:s3cret@db.example/app", "another driver than asyncpg and psycopg"),
         ("postgresql:s3cret", "without a host"),
         ("postgresql://", "without a host"),
         ("mysql://ada:s3cret@db.example/app", "unknown kind 'mysql'"),

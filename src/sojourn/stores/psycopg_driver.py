@@ -204,11 +204,13 @@ def _told(error: Exception) -> Conflict | StoreUnavailable:
             detail = error.diag.message_primary or type(error).__name__
         case TimeoutError() | errors.ConnectionTimeout():
             detail = "it did not answer in time"
+        case psycopg.OperationalError() if refused := _never_works(error):
+            detail = refused.seen
+        case psycopg.OperationalError() if "session is read-only" in str(error):
+            detail = "no server of those named takes writes"
         case psycopg.OperationalError():
-            refused = _never_works(error)
             # Of several attempts, the reason of the last.
-            last = re.sub("^FATAL: +", "", str(error).rpartition("failed: ")[2]).partition("\n")[0]
-            detail = refused.seen if refused else last
+            detail = re.sub("^FATAL: +", "", str(error).rpartition("failed: ")[2]).partition("\n")[0]
         case OSError():
             detail = error.strerror or type(error).__name__
         case _:
