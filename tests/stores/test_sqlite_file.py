@@ -15,6 +15,7 @@ import pytest
 
 from sojourn.errors import ConfigError, StoreUnavailable
 from sojourn.models import Account, User
+from sojourn.stores import sqlite_file
 from sojourn.stores.sql import SQLiteDatabase
 from tests.stores.sqlite_faults import locked, pragma, rows, unavailable
 
@@ -35,6 +36,11 @@ async def database(path: Path) -> AsyncIterator[SQLiteDatabase]:
     await database.connect()
     yield database
     await database.aclose()
+
+
+@pytest.fixture(autouse=True)
+def looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "LOOK_EVERY", 0.0)
 
 
 async def test_a_new_file_is_private_durable_and_keeps_its_references(database: SQLiteDatabase, path: Path) -> None:

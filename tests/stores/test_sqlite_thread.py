@@ -25,6 +25,8 @@ from tests.stores.sqlite_faults import locked, pragma, rows, unavailable
 
 ADA = User(id="1", username="ada", email="ada@example.com")
 BOB = User(id="2")
+ASK_THREAD = "SELECT thread() WHERE :any = ''"
+FIND_USER = "SELECT id FROM users WHERE id = :id"
 GITHUB = Account(provider="github", provider_account_id="7")
 
 
@@ -218,16 +220,16 @@ async def test_one_row_is_found_on_the_thread_of_the_event_loop_unless_something
 ) -> None:
     here = threading.get_ident()
     await database.reader.run(lambda c: c.create_function("thread", 0, threading.get_ident))
-    assert await database.reader.find("SELECT thread()", {}) == (here,)
+    assert await database.reader.find(ASK_THREAD, "any", "") == (here,)
     async with held(database.reader) as go_on:
-        asked = asyncio.ensure_future(database.reader.find("SELECT thread()", {}))
+        asked = asyncio.ensure_future(database.reader.find(ASK_THREAD, "any", ""))
         await checkpoint()
         go_on.set()
         (there,) = await asked
     assert there != here
-    assert await database.reader.find("SELECT thread()", {}) == (here,)
-    assert "no such table" in await unavailable(database.reader.find("SELECT 1 FROM nowhere", {}))
-    assert await database.reader.find("SELECT 1", {}) == (1,)
+    assert await database.reader.find(ASK_THREAD, "any", "") == (here,)
+    assert "no such table" in await unavailable(database.reader.find("SELECT 1 FROM nowhere WHERE id = :id", "id", "1"))
+    assert await database.reader.find(FIND_USER, "id", "1") is None
 
 
 async def test_nobody_waits_for_a_lock_on_the_thread_of_the_event_loop(database: SQLiteDatabase, path: Path) -> None:
@@ -241,19 +243,18 @@ async def test_a_row_is_not_found_in_a_file_that_was_replaced(
     database: SQLiteDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.users.create(ADA)
-    find = "SELECT id FROM users WHERE id = :id"
-    assert await database.reader.find(find, {"id": "1"}) == ("1",)
+    assert await database.reader.find(FIND_USER, "id", "1") == ("1",)
     for file in path.parent.iterdir():
         file.unlink()
     moment = time.monotonic() + LOOK_EVERY
     monkeypatch.setattr(time, "monotonic", lambda: moment)
-    assert "gone" in await unavailable(database.reader.find(find, {"id": "1"}))
+    assert "gone" in await unavailable(database.reader.find(FIND_USER, "id", "1"))
     other = SQLiteDatabase(str(path))
     await other.users.create(BOB)
     await other.aclose()
     await database.once.spend("state", 1 << 40)  # whoever writes has looked for everybody
-    assert await database.reader.find(find, {"id": "1"}) is None
-    assert await database.reader.find(find, {"id": "2"}) == ("2",)
+    assert await database.reader.find(FIND_USER, "id", "1") is None
+    assert await database.reader.find(FIND_USER, "id", "2") == ("2",)
 
 
 async def test_event_loops_may_use_it_in_turn_and_at_once(database: SQLiteDatabase, path: Path) -> None:
@@ -263,7 +264,7 @@ async def test_event_loops_may_use_it_in_turn_and_at_once(database: SQLiteDataba
             await asyncio.gather(*(database.users.create(person) for person in people))
             for person in people:
                 assert await database.users.get(person.id) == person
-                assert await database.reader.find("SELECT id FROM users WHERE id = :id", {"id": person.id})
+                assert await database.reader.find(FIND_USER, "id", person.id)
 
         asyncio.run(use())
 
@@ -319,18 +320,18 @@ async def test_a_cancelled_caller_leaves_a_job_undone_or_whole(database: SQLiteD
 
 
 async def test_callers_cancelled_at_any_moment_get_nobody_elses_answer(database: SQLiteDatabase) -> None:
-    people = [User(id=str(number), email=f"{number}@example.com") for number in range(20)]
+    people = [User(id=str(number), username=str(number)) for number in range(20)]
     for person in people:
         await database.users.create(person)
     for round_ in range(30):
         async with anyio.create_task_group() as tasks:
             for person in people:
-                tasks.start_soon(database.users.get, person.id)
+                tasks.start_soon(database.users.get_by_username, person.id)
             for _ in range(round_ % 5):
                 await checkpoint()
             tasks.cancel_scope.cancel()
         person = people[round_ % 20]
-        assert await database.users.get(person.id) == person
+        assert await database.users.get_by_username(person.id) == (person, None)
 
 
 async def test_closing_finishes_what_was_accepted_and_ends_the_threads(database: SQLiteDatabase, path: Path) -> None:

@@ -49,6 +49,7 @@ _INSERT_USER: Final = sqlite_text(statements.INSERT_USER)
 _INSERT_ACCOUNT: Final = sqlite_text(statements.INSERT_ACCOUNT)
 _UPDATE: Final = sqlite_text(statements.UPDATE)
 _RECORD_LOGIN: Final = sqlite_text(statements.RECORD_LOGIN)
+_KEEP_TOKENS: Final = sqlite_text(statements.KEEP_TOKENS)
 _SET_PASSWORD_HASH: Final = sqlite_text(statements.SET_PASSWORD_HASH)
 _SPEND: Final = sqlite_text(insert_or_ignore(spent).on_conflict_do_nothing(index_elements=[spent.c.key]))
 _FORGET_SPENT: Final = sqlite_text(
@@ -129,10 +130,6 @@ class SQLiteDatabase:
             return []
         return await self.reader.run(lambda connection: connection.execute(statement, parameters).fetchall())
 
-    async def find(self, statement: str, name: str, value: str) -> Any:
-        """The one row that has this value in a unique index, or None; `name` is the statement's parameter."""
-        return await self.reader.find(statement, {name: value}) if storable(value) else None
-
     async def write(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """The job in one transaction; raises `Conflict` naming the unique thing that exists already."""
 
@@ -155,7 +152,8 @@ class SQLiteUserStore:
         self._database = database
 
     async def get(self, user_id: str) -> User | None:
-        return await self._one(_GET, {"user_id": user_id})
+        row = await self._database.reader.find(_GET, "user_id", user_id)
+        return None if row is None else read_user(row)
 
     async def get_by_email(self, email: str) -> User | None:
         return await self._one(_GET_BY_EMAIL, {"address": email})
@@ -195,6 +193,11 @@ class SQLiteUserStore:
     async def set_password_hash(self, user_id: str, password_hash: str) -> None:
         """Replace the hash; raises `Conflict("user")` if the user is gone."""
         await self._change_one(_SET_PASSWORD_HASH, {"user_id": user_id, "new_password_hash": password_hash})
+
+    async def keep_tokens(self, provider: str, provider_account_id: str, sealed_tokens: str) -> None:
+        """Replace the account's sealed tokens; an account that is gone is no error."""
+        parameters = {"provider": provider, "account_id": provider_account_id, "new_sealed_tokens": sealed_tokens}
+        await self._database.write(lambda connection: connection.execute(_KEEP_TOKENS, parameters))
 
     async def list_accounts(self, user_id: str) -> Sequence[Account]:
         """The user's accounts, oldest first."""

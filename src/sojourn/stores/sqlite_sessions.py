@@ -84,11 +84,11 @@ class SQLiteSessionStore:
         await self._database.write(lambda connection: connection.execute(_INSERT, values))
 
     async def get(self, sid: str) -> SessionRecord | None:
-        row = await self._database.find(_GET, "session_id", sid)
+        row = await self._database.reader.find(_GET, "session_id", sid)
         return None if row is None else read_session(row)
 
     async def get_with_user(self, sid: str) -> tuple[SessionRecord, User | None] | None:
-        row = await self._database.find(_GET_WITH_USER, "session_id", sid)
+        row = await self._database.reader.find(_GET_WITH_USER, "session_id", sid)
         return None if row is None else read_session_with_user(row)
 
     async def replace(self, sid: str, change: SessionChange, *, expected_version: int) -> None:

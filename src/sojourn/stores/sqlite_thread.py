@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from sojourn.errors import StoreUnavailable
 from sojourn.stores.sqlite_file import SQLiteFile, primary_code, time_left
+from sojourn.stores.statements import storable
 
 __all__ = ["SQLiteThread"]
 
@@ -92,13 +93,16 @@ class SQLiteThread:
         """
         return await self._wait(job, changes=True)
 
-    async def find(self, statement: str, parameters: Mapping[str, object]) -> Any:
-        """The first row, or None. Only for a statement that finds it by a unique index.
+    async def find(self, statement: str, name: str, text: str) -> Any:
+        """The row that has this text in a unique index, or None; `name` is the statement's parameter.
 
         Answered on the event loop's own thread when nothing is in the way: a reader of a WAL waits for no writer, the
         few pages are in memory or one read away, and the way through another thread takes ten times as long. Where
         anything is in the way, be it a lock or an error, the thread asks again, waits, and says what it is.
         """
+        if not storable(text):
+            return None
+        parameters = {name: text}
         if self._using.acquire(blocking=False):
             try:
                 if self._connection is not None and self._file.glance() == self._identity:
