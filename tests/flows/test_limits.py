@@ -112,12 +112,13 @@ async def test_a_store_that_is_down_is_asked_again_after_a_rest_by_one_attempt_a
         await release.wait()
 
     bench.store.hook = hang
-    async with anyio.create_task_group() as group:
-        group.start_soon(bench.allowed, 1)
-        await hanging.wait()
-        await bench.allowed(5)
-        assert len(bench.store.asked) == 2
-        release.set()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.allowed, 1)
+            await hanging.wait()
+            await bench.allowed(5)
+            assert len(bench.store.asked) == 2
+            release.set()
 
 
 async def test_an_outage_is_told_when_it_begins_and_once_a_minute(bench: Bench) -> None:
