@@ -35,8 +35,8 @@ async def test_every_statement_has_an_index(empty_url: str, layout: str) -> None
         assert len(planned) == 18
         for name, statement in planned.items():
             values = ", ".join(_VALUES.get(each, "'1'") for each in statement.names)
-            await connection.execute(f"PREPARE {name} AS {statement.text}")
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {name}({values})"))
+            await connection.execute(f'PREPARE "{name}" AS {statement.text}')
+            plan = "\n".join(row[0] for row in await connection.fetch(f'EXPLAIN EXECUTE "{name}"({values})'))
             assert "Seq Scan" not in plan, f"{name}:\n{plan}"
     finally:
         await connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -14,9 +14,12 @@ from sojourn.stores.authjs_tables import beside_theirs, make_ours, read_tables
 from sojourn.stores.postgres_connection import hosts_of, never_works, told
 from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_statements import Statement
-from sojourn.stores.postgres_terms import CONNECT_SECONDS, MAKE_TABLES_SECONDS, PATIENT_SETTINGS
+from sojourn.stores.postgres_terms import CONNECT_SECONDS, MAKE_TABLES_SECONDS, PATIENT_SETTINGS, STATEMENT_SECONDS
 
 __all__ = ["AuthJSPool"]
+
+_PATIENCE: Final = CONNECT_SECONDS + STATEMENT_SECONDS
+"""Seconds that a request waits for a look, which itself goes on: another process may be making the tables."""
 
 
 class AuthJSPool:
@@ -46,9 +49,12 @@ class AuthJSPool:
         if self._known is not None:
             return self._known
         try:
-            return await self._look_once()
+            async with asyncio.timeout(_PATIENCE):
+                return await self._look_once()
         except ConfigError as error:
             raise StoreUnavailable("database", error.seen) from None
+        except TimeoutError:
+            raise StoreUnavailable("database", "it did not answer in time") from None
 
     async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
         """All rows of one statement."""
@@ -62,6 +68,11 @@ class AuthJSPool:
 
     async def aclose(self) -> None:
         """Finish what was asked and close the connections."""
+        looking = self._looking
+        if looking is not None and looking.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait({looking}, timeout=_PATIENCE)
+            looking.cancel()
+            await asyncio.wait({looking})
         await self._pool.aclose()
 
     async def _look_once(self) -> AuthJSStatements:
@@ -74,9 +85,10 @@ class AuthJSPool:
     async def _look(self) -> AuthJSStatements:
         connection: Any = None
         try:
-            connection = await _connection(self._url)
-            await make_ours(connection)
-            self._known = AuthJSStatements(await read_tables(connection))
+            async with asyncio.timeout(MAKE_TABLES_SECONDS):
+                connection = await _connection(self._url)
+                await make_ours(connection)
+                self._known = AuthJSStatements(await read_tables(connection))
         except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
             raise never_works(error) or told(error) from None
         finally:
