@@ -117,7 +117,7 @@ def test_token_open_answers_each_line_before_the_next_arrives() -> None:
     assert process.returncode == 0
 
 
-# users, db
+# users
 
 
 def test_users_add_makes_somebody_who_can_sign_in(run: Run, config: Path) -> None:
@@ -182,12 +182,6 @@ def test_users_add_needs_a_database_that_lasts(run: Run, config: Path) -> None:
     refused(run("users", "add", "ada", "--email", "a@example.org", "--config", str(config)), "database", "sqlite:///")
     config.write_text('base_url = "http://127.0.0.1:8000"\ndatabase = "memory:"\n')
     refused(run("db", "upgrade", "--config", str(config)), "database", "ends with this command")
-
-
-def test_db_upgrade_makes_the_tables_and_may_run_again(run: Run, config: Path, tmp_path: Path) -> None:
-    assert run("db", "upgrade", "--config", str(config)).code == 0
-    assert (tmp_path / "sojourn.db").exists()
-    assert run("db", "upgrade", "--config", str(config), "--json").lines[0]["ok"] is True
 
 
 # keys, what is not there yet

@@ -8,7 +8,8 @@ from cyclopts import App
 
 from sojourn.cli.output import AsJSON, tell
 from sojourn.cli.settings import ConfigFile, load_config, the_database
-from sojourn.stores import kind_of, open_database
+from sojourn.stores import kind_of
+from sojourn.stores.upgrade import upgrade_tables
 
 __all__ = ["app"]
 
@@ -19,15 +20,12 @@ app: App = App(name="db")
 def upgrade(*, config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """Make the tables, or bring them up to this version. Running it again changes nothing."""
     database = the_database(load_config(config))
-
-    async def run() -> None:
-        stores = open_database(database)
-        try:
-            await stores.start()
-        finally:
-            await stores.aclose()
-
-    asyncio.run(run())
+    older = asyncio.run(upgrade_tables(database))
     # A server's URL holds a password.
     shown = database if kind_of(database) == "sqlite" else kind_of(database)
-    tell({"database": shown, "ok": True}, lambda: f"{shown} is up to date.", as_json=as_json)
+    brought = "" if older is None else f", brought from schema version {older}"
+    tell(
+        {"database": shown, "ok": True, "upgraded_from": older},
+        lambda: f"{shown} is up to date{brought}.",
+        as_json=as_json,
+    )
