@@ -20,7 +20,7 @@ from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionChange, SessionRecord, SessionStore
 from sojourn.strategies.base import Arrival, Issued
 
-__all__ = ["MOST_CLAIMS", "DatabaseStrategy"]
+__all__ = ["MOST_CLAIMS", "DatabaseStrategy", "check", "session_of"]
 
 MOST_CLAIMS: Final = 64 * 1024
 """Bytes of JSON; all of it is read at every check."""
@@ -61,20 +61,7 @@ class DatabaseStrategy(Generic[ClaimsT]):
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also within its grace; raises `TokenError` and `StoreUnavailable`."""
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise TokenError("form")
-        sid, secret = match.groups()
-        user: User | None = None
-        if self._with_user:
-            found = await self._store.get_with_user(sid)
-            record, user = found if found is not None else (None, None)
-        else:
-            record = await self._store.get(sid)
-        if record is None:
-            raise TokenError("unknown")
-        if not hmac.compare_digest(record.secret_hash, _hash(secret)):
-            raise TokenError("secret")
+        record, user = await self._look_up(token)
         if user is not None and user.disabled_at is not None:
             raise TokenError("ended", "the user is disabled")
         return self._judged(record, user)
@@ -100,7 +87,7 @@ class DatabaseStrategy(Generic[ClaimsT]):
             user_agent=_printable(arrival.user_agent),
         )
         await self._store.insert(record)
-        return Issued(f"{sid}.{secret}", _session(record, claims, None))
+        return Issued(f"{sid}.{secret}", session_of(record, claims, None))
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
         """None: the token never changes."""
@@ -126,16 +113,30 @@ class DatabaseStrategy(Generic[ClaimsT]):
         extended = replace(session, claims=changed, issued_at=now, expires_at=expires_at, version=session.version + 1)
         return Issued(token, extended)
 
+    async def _look_up(self, token: str) -> tuple[SessionRecord, User | None]:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise TokenError("form")
+        sid, secret = match.groups()
+        user: User | None = None
+        if self._with_user:
+            found = await self._store.get_with_user(sid)
+            record, user = found if found is not None else (None, None)
+        else:
+            record = await self._store.get(sid)
+        if record is None:
+            raise TokenError("unknown")
+        if not hmac.compare_digest(record.secret_hash, _hash(secret)):
+            raise TokenError("secret")
+        return record, user
+
     def _judged(self, record: SessionRecord, user: User | None) -> Session[ClaimsT]:
         try:
             claims = self._codec.parse(record.claims)
         except MALFORMED as error:
             raise TokenError("claims", str(error)[:200]) from None
-        session = _session(record, claims, _known(user) if user is not None else None)
-        now = self._clock()
-        step = validation.check(session, now=now, lifetimes=self._lifetimes, ended=self._ended)
-        if step is not None:
-            raise TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
+        session = session_of(record, claims, user)
+        check(session, now=self._clock(), lifetimes=self._lifetimes, ended=self._ended)
         return session
 
     def _payload(self, claims: ClaimsT) -> bytes:
@@ -145,9 +146,8 @@ class DatabaseStrategy(Generic[ClaimsT]):
         return payload
 
 
-def _session(
-    record: SessionRecord, claims: ClaimsT, load_user: Callable[[], Awaitable[User | None]] | None
-) -> Session[ClaimsT]:
+def session_of(record: SessionRecord, claims: ClaimsT, user: User | None) -> Session[ClaimsT]:
+    """What a record says, with its user's row if that was read, too."""
     return Session(
         claims=claims,
         sid=record.sid,
@@ -155,9 +155,16 @@ def _session(
         issued_at=record.issued_at,
         expires_at=record.expires_at,
         auth_time=record.auth_time,
-        load_user=load_user,
+        load_user=_known(user) if user is not None else None,
         version=record.version,
     )
+
+
+def check(session: Session[ClaimsT], *, now: int, lifetimes: Lifetimes, ended: EndedSessions) -> None:
+    """Raises `TokenError` with the step that refuses this session now."""
+    step = validation.check(session, now=now, lifetimes=lifetimes, ended=ended)
+    if step is not None:
+        raise TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
 
 
 def _known(user: User) -> Callable[[], Awaitable[User | None]]:
