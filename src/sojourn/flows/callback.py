@@ -68,6 +68,7 @@ async def finish_sign_in(
         profile=identity.profile,
         account=identity.account,
         trust_email=provider.trust_email,
+        tokens=identity.tokens if provider.keep_tokens else None,
         raw=identity.raw,
         claims=identity.claims,
     )
