@@ -118,7 +118,7 @@ class OwnCluster:
     def is_whole(self) -> bool:
         """Everybody agrees that all slots are held, and each primary has its replica."""
         return all(self._is_content(node) for node in self.nodes) and all(
-            b"state=online" in _bytes(node.ask("INFO", "replication")) for node in self.nodes if is_primary(node)
+            is_followed(node) for node in self.nodes if is_primary(node)
         )
 
     def owner(self, slot: int) -> OwnValkey:
@@ -174,7 +174,7 @@ class OwnSentinels:
     def start(self) -> None:
         for node in (self.primary, self.replica, *self.sentinels):
             node.start()
-        until(lambda: b"state=online" in _bytes(self.primary.ask("INFO", "replication")), self.primary.log)
+        until(lambda: is_followed(self.primary), self.primary.log)
         until(self._is_watched, self.sentinels[0].log)
 
     def end(self) -> None:
@@ -239,6 +239,12 @@ def is_primary(node: OwnValkey) -> bool:
     with suppress(OSError):
         return b"role:master" in _bytes(node.ask("INFO", "replication"))
     return False
+
+
+def is_followed(node: OwnValkey) -> bool:
+    """Whether it has a replica that confirms what it gets; a new one takes a second to say so."""
+    info = _bytes(node.ask("INFO", "replication"))
+    return b",state=online," in info and b",offset=0," not in info
 
 
 def ask(port: int, *words: Any) -> Any:

@@ -16,7 +16,6 @@ from sojourn.stores.redis_keys import LOG
 from sojourn.stores.redis_link import Lost, Words
 from sojourn.stores.redis_log import RedisRevocationLog
 from sojourn.stores.redis_node import Node
-from sojourn.stores.redis_scripts import DELETE
 from sojourn.stores.redis_sessions import RedisSessionStore
 from sojourn.stores.redis_url import Target, read_url
 
@@ -64,7 +63,9 @@ class RedisServer:
 async def _check(node: Node, target: Target) -> None:
     tries: Mapping[str, Words] = {
         "GET": (_NOBODY,),
-        "EVAL": (DELETE.source, 1, _NOBODY, "sojourn:{0000}:u:", "nobody"),
+        "DEL": (_NOBODY,),
+        "EVAL": ("redis.call('TIME') return 0", 1, _NOBODY),
+        "WAIT": (0, 0),
         "XRANGE": (LOG[1], b"-", b"+", b"COUNT", 1),
     }
     for command, arguments in tries.items():
@@ -72,11 +73,11 @@ async def _check(node: Node, target: Target) -> None:
         code = str(reply).partition(" ")[0] if isinstance(reply, ReplyError) else ""
         if code in {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY"}:
             raise Lost(f"it answered {code}", "dialling")
-        if code == "NOPERM":
+        if code == "NOPERM" or "ACL failure" in str(reply):
             raise ConfigError(
                 "redis",
                 f"this user may not run {command} on Sojourn's keys",
-                "Give it +@read +@write +@scripting +@connection and ~sojourn:*, and +info +config|get to be warned.",
+                "Give it ~sojourn:* and +@all -@admin -@dangerous +info +config|get.",
             )
     mode = _fields(await node.ask((b"INFO", b"server"))).get("redis_mode")
     if target.kind == "single" and mode in {"cluster", "sentinel"}:

@@ -117,6 +117,7 @@ class RedisClient:
         """Finish what was asked, then close every connection."""
         self._closed = True
         if self._loop is asyncio.get_running_loop():
+            self._loop = None
             topology, self._topology = self._topology, open_topology(self._target)
             await topology.aclose()
 
@@ -175,4 +176,4 @@ def _told(error: str) -> str:
     """The server's words without what they quote of the command."""
     if error.startswith("OOM"):
         return "it is full"
-    return error.partition(", with args")[0].partition(" script: ")[0][:120]
+    return error.partition(", with args")[0].partition(", on @user_script")[0][:120]

@@ -61,7 +61,9 @@ class Greeting:
         self.is_primary: bool = lines is None or "role:slave" not in lines
         self.replicas: int | None = None
         if lines is not None:
-            self.replicas = sum(line.startswith("slave") and ",state=online," in line for line in lines)
+            # One that has just come and has confirmed nothing yet (offset 0) may need a second for it.
+            told = [line for line in lines if line.startswith("slave") and ",state=online," in line]
+            self.replicas = sum(",offset=0," not in line for line in told)
 
 
 Dial = Callable[[], Awaitable[tuple[Link, Greeting]]]
@@ -141,6 +143,7 @@ class Node:
         self._wanted = replicas
         self._replicas = 0
         self._ask_again_at = 0.0
+        self._closed = False
         self._links: list[Link | None] = [None, None]
         self._dialling: list[asyncio.Task[Link] | None] = [None, None]
 
@@ -174,7 +177,8 @@ class Node:
                 link.end(detail)
 
     async def aclose(self) -> None:
-        """Finish what was asked and close."""
+        """Finish what was asked and close, for good."""
+        self._closed = True
         tasks = [task for task in self._dialling if task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -205,6 +209,8 @@ class Node:
 
     async def _dial(self, which: int) -> Link:
         """A new connection, made once for all who want it; one whose caller has gone is made all the same."""
+        if self._closed:
+            raise Lost("it was closed", "late")
         task = self._dialling[which]
         if task is None:
             task = asyncio.get_running_loop().create_task(self._open(which))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal, NoReturn
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from sojourn.errors import ConfigError
 from sojourn.models import Value
@@ -61,25 +61,31 @@ class Target(Value, frozen=True, kw_only=True):
 
 def read_url(url: str) -> Target:
     """Read a URL; raises `ConfigError`, which never repeats any of it, since it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-    except ValueError:
-        _refuse("a URL that cannot be read")
-    if parts.scheme not in _KINDS:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _KINDS:
         _refuse("a URL of an unknown kind")
-    kind, tls = _KINDS[parts.scheme]
-    if parts.fragment:
-        _refuse("a URL with a #: in a password, write it as %23")
-    parameters = dict(pairs)
-    known = {"replicas"} | (_TLS_FILES if tls else set()) | ({"db"} if parts.scheme == "unix" else set())
+    kind, tls = _KINDS[scheme]
+    if "#" in rest or any(character <= " " for character in rest):
+        _refuse("a URL with a # or a blank in it: in a password, write them as %23 and %20")
+    # Not by urllib: it knows one host to a URL, and quotes what it refuses.
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    pairs = [pair.partition("=") for pair in query.split("&")] if query else []
+    parameters = {name: unquote(value) for name, _, value in pairs}
+    known = {"replicas"} | (_TLS_FILES if tls else set()) | ({"db"} if scheme == "unix" else set())
     if len(parameters) != len(pairs) or not known.issuperset(parameters):
         raise ConfigError(
             "redis", "a URL with an unknown or repeated parameter", f"Known here: {', '.join(sorted(known))}."
         )
-    username, password, hosts = _credentials(parts.netloc)
-    places, path = _places(parts, kind, hosts)
-    service, database = _path(kind, path if parts.scheme != "unix" else parameters.get("db", ""))
+    username, password, hosts = _credentials(authority)
+    if scheme == "unix":
+        if hosts or not path:
+            _refuse("a Unix URL that is not unix:///path")
+        places: tuple[Place, ...] = ((unquote(slash + path), 0),)
+        path = parameters.get("db", "")
+    else:
+        places = _places(kind, hosts)
+    service, database = _path(kind, path)
     replicas = parameters.get("replicas")
     return Target(
         kind=kind,
@@ -93,25 +99,20 @@ def read_url(url: str) -> Target:
     )
 
 
-def _credentials(netloc: str) -> tuple[str | None, str | None, str]:
-    before, at, hosts = netloc.rpartition("@")
+def _credentials(authority: str) -> tuple[str | None, str | None, str]:
+    before, at, hosts = authority.rpartition("@")
     username, colon, password = before.partition(":")
     if at and not (colon and password):
         _refuse("a URL with a user and no password")
     return unquote(username) or None, unquote(password) or None, hosts
 
 
-def _places(parts: SplitResult, kind: Kind, hosts: str) -> tuple[tuple[Place, ...], str]:
-    if parts.scheme == "unix":
-        path = unquote(parts.path)
-        if hosts or len(path) < 2:
-            _refuse("a Unix URL that is not unix:///path")
-        return ((path, 0),), ""
+def _places(kind: Kind, hosts: str) -> tuple[Place, ...]:
     default = _SENTINEL_PORT if kind == "sentinel" else _REDIS_PORT
     places = tuple(_place(host, default) for host in hosts.split(","))
     if kind == "single" and len(places) > 1:
         _refuse("several hosts in the URL of a single server")
-    return places, parts.path
+    return places
 
 
 def _place(text: str, default: int) -> Place:
@@ -130,7 +131,7 @@ def _place(text: str, default: int) -> Place:
 
 def _path(kind: Kind, path: str) -> tuple[str, int]:
     """The Sentinels' service and the database."""
-    first, _, rest = path.removeprefix("/").partition("/")
+    first, _, rest = path.partition("/")
     if kind == "sentinel":
         service, first = unquote(first), rest
         if not service:
@@ -166,4 +167,4 @@ def _context(parameters: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _refuse(seen: str) -> NoReturn:
-    raise ConfigError("redis", seen, _WRITE)
+    raise ConfigError("redis", seen, _WRITE) from None
