@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -83,7 +84,7 @@ async def test_a_backend_that_was_ended_is_replaced_unseen(database: PostgresDat
     before = await own_backends(other)
     for ended in before:
         await other.execute("SELECT pg_terminate_backend($1, 10000)", ended)
-    assert await database.users.get("1") == ADA
+    await database.users.create(User(id="2"))
     assert not before & await own_backends(other)
 
 
@@ -95,22 +96,23 @@ async def test_each_statement_is_prepared_once_whatever_the_size_of_its_numbers(
     connection.terminate()
 
 
-async def test_closing_finishes_what_was_asked(url: str, other: Any) -> None:
-    database = over_psycopg(url, size=2)
-    async with anyio.create_task_group() as tasks:
-        for number in range(20):
-            tasks.start_soon(database.users.create, User(id=f"user-{number}"))
-        await checkpoint()
-        await database.aclose()
-        assert await other.fetchval("SELECT count(*) FROM users") == 20
-    assert "closed" in await unavailable(database.users.get("user-1"))
+async def test_whoever_waits_too_long_waits_for_no_end_of_the_transaction(url: str) -> None:
+    connection = await PSYCOPG.connect(url, 5, 0.1, SETTINGS)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with connection.transaction():
+            await connection.execute("SELECT pg_sleep(5)")
+    assert time.monotonic() - began < 2
+    assert connection.is_closed()
+
+
+async def test_closing_leaves_no_connection(database: PostgresDatabase, other: Any) -> None:
+    await database.users.create(ADA)
+    assert await own_backends(other)
     await database.aclose()
     with anyio.fail_after(10):
         while await own_backends(other):
             await checkpoint()
-    await database.connect()
-    assert await database.users.get("user-1") == User(id="user-1")
-    await database.aclose()
 
 
 def test_an_event_loop_after_another_gets_connections_of_its_own(url: str) -> None:
