@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ ADA = User(
 GITHUB = Account(provider="github", provider_account_id="7", scope="read:user")
 
 
-@pytest.fixture(params=sorted(authjs_ddl.LAYOUTS))
+@pytest.fixture(params=["serial", "uuid"])
 async def their_url(request: pytest.FixtureRequest, empty_url: str) -> str:
     await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[request.param])
     return empty_url
@@ -135,6 +136,20 @@ async def test_a_user_is_found_by_each_of_their_names(users: UserStore) -> None:
     (account,) = await users.list_accounts(ada.id)
     assert account == Account(provider="github", provider_account_id="7", user_id=ada.id, scope="read:user")
     assert await users.list_accounts(bob.id) == []
+
+
+@pytest.mark.parametrize("layout", ["text", "bigint"])
+async def test_ids_may_be_of_other_types(empty_url: str, layout: str) -> None:
+    await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[layout])
+    database = AuthJSDatabase(empty_url, max_age=3600)
+    ada = await database.users.create(ADA, GITHUB)
+    await database.users.link(Account(provider="op", provider_account_id="1", user_id=ada.id))
+    await database.users.update(ada.replace(name="A"))
+    assert await database.users.get(ada.id) == ada.replace(name="A")
+    assert [account.user_id for account in await database.users.list_accounts(ada.id)] == [ada.id] * 2
+    assert await database.users.get(f"{ada.id}0") is None
+    assert await database.users.get("9" * 19) is None
+    await database.aclose()
 
 
 async def test_what_has_no_column_is_dropped(users: UserStore) -> None:
@@ -252,6 +267,9 @@ async def test_what_cannot_be_kept_is_refused_with_its_reason(users: UserStore, 
     for attempt in (
         users.create(ADA, None, "$argon2id$…"),
         users.set_password_hash("1", "$argon2id$…"),
+        users.create(ADA, replace(GITHUB, sealed_tokens="sealed")),
+        users.link(replace(GITHUB, sealed_tokens="sealed")),
+        users.keep_tokens("github", "7", "sealed"),
         users.create(ADA.replace(disabled_at=5)),
         users.update(ADA.replace(disabled_at=5)),
     ):

@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 
+import asyncpg
 import pytest
 
 from sojourn.errors import ConfigError, Conflict
-from sojourn.models import User
+from sojourn.models import Account, User
 from sojourn.ports import SessionChange, SessionRecord
 from sojourn.stores.authjs import AuthJSDatabase, AuthJSSessionStore, sid_of
 from sojourn.testing import DrivenClock
@@ -127,6 +128,29 @@ async def test_whose_user_is_gone_there_is_no_session(
     for nobody in (ada, ada.replace(id="nobody"), ada.replace(id="\0")):
         assert await conflict(sessions.insert_token("other", begun("other", nobody, clock()))) == "user"
     assert len(await authjs_ddl.rows(their_url, "SELECT FROM sessions")) == 1
+
+
+async def test_who_is_being_deleted_gets_nothing_more(
+    database: AuthJSDatabase, ada: User, clock: DrivenClock, their_url: str
+) -> None:
+    """The adapter deletes a user first and then what is theirs; no foreign key would find what comes between."""
+    account = Account(provider="op", provider_account_id="1", user_id=ada.id)
+    other = await asyncpg.connect(their_url)
+    try:
+        async with other.transaction():
+            await other.execute("DELETE FROM users")
+            attempts = [
+                asyncio.create_task(conflict(database.sessions.insert_token(TOKEN, begun(TOKEN, ada, clock())))),
+                asyncio.create_task(conflict(database.users.link(account))),
+            ]
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while await other.fetchval(waiting) < len(attempts):
+                pass
+        assert await asyncio.gather(*attempts) == ["user", "user"]
+    finally:
+        await other.close()
+    assert await authjs_ddl.rows(their_url, "SELECT FROM sessions") == []
+    assert await authjs_ddl.rows(their_url, "SELECT FROM accounts") == []
 
 
 async def test_a_change_needs_the_version_it_read(

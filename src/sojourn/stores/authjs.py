@@ -83,11 +83,11 @@ class AuthJSUserStore:
     async def create(self, user: User, account: Account | None = None, password_hash: str | None = None) -> User:
         """Insert the user and their first account; the server gives the id, which the user returned has.
 
-        What has no column is dropped. Raises `ConfigError` for a password or a disabled user.
+        What has no column is dropped. Raises `ConfigError` for a password, sealed tokens or a disabled user.
         """
         if password_hash is not None:
             raise _no_passwords()
-        _check_enabled(user)
+        _check_user(user)
         ask = await self._pool.statements()
         if account is None:
             what, user_id = await self._write(ask.create, _user_values(user))
@@ -105,17 +105,18 @@ class AuthJSUserStore:
 
     async def link(self, account: Account) -> None:
         """Insert an account; raises `Conflict("account")` if it is taken, `Conflict("user")` if the user is gone."""
+        values = _account_values(account) | {"user_id": account.user_id}
         ask = await self._pool.statements()
         if not fits(ask.user_id, account.user_id):
             raise Conflict("user")
-        what, owner = await self._write(ask.link, _account_values(account) | {"user_id": account.user_id})
+        what, owner = await self._write(ask.link, values)
         if what is not None or owner is None:
             raise Conflict(what or "user")
 
     async def update(self, user: User) -> None:
         """Write name, email, verification and image; raises `Conflict("user")` or `Conflict("email")`, and
         `ConfigError` for a disabled user."""
-        _check_enabled(user)
+        _check_user(user)
         ask = await self._pool.statements()
         if not fits(ask.user_id, user.id):
             raise Conflict("user")
@@ -129,6 +130,10 @@ class AuthJSUserStore:
     async def set_password_hash(self, user_id: str, password_hash: str) -> None:
         """Raises `ConfigError`."""
         raise _no_passwords()
+
+    async def keep_tokens(self, provider: str, provider_account_id: str, sealed_tokens: str) -> None:
+        """Raises `ConfigError`: their columns hold tokens as they are, and what is sealed nobody there can read."""
+        raise _no_sealed_tokens()
 
     async def list_accounts(self, user_id: str) -> Sequence[Account]:
         """The user's accounts, oldest first; when they were made is not known."""
@@ -280,6 +285,8 @@ def _user_values(user: User) -> dict[str, object]:
 
 
 def _account_values(account: Account) -> dict[str, object]:
+    if account.sealed_tokens is not None:
+        raise _no_sealed_tokens()
     return {
         "provider": account.provider,
         "account_id": account.provider_account_id,
@@ -288,18 +295,22 @@ def _account_values(account: Account) -> dict[str, object]:
     }
 
 
+def _no_column(what: str, fix: str) -> ConfigError:
+    return ConfigError("compat_tables", f"the tables of Auth.js have no column for {what}", fix)
+
+
 def _no_passwords() -> ConfigError:
-    return ConfigError(
-        "compat_tables",
-        "the tables of Auth.js have no column for passwords",
-        "Check them yourself, with Credentials(authorize=…), or keep users in Sojourn's own tables.",
+    return _no_column(
+        "passwords", "Check them yourself, with Credentials(authorize=…), or keep users in Sojourn's own tables."
     )
 
 
-def _check_enabled(user: User) -> None:
+def _no_sealed_tokens() -> ConfigError:
+    return _no_column("encrypted tokens of providers", "Leave keep_tokens off, or keep users in Sojourn's own tables.")
+
+
+def _check_user(user: User) -> None:
     if user.disabled_at is not None:
-        raise ConfigError(
-            "compat_tables",
-            "the tables of Auth.js have no column for disabled users",
-            "Refuse them in the sign_in callback, or keep users in Sojourn's own tables.",
+        raise _no_column(
+            "disabled users", "Refuse them in the sign_in callback, or keep users in Sojourn's own tables."
         )
