@@ -33,6 +33,9 @@ def seconds(value: object, key: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+_MOST_A_SECOND = 100_000
+
+
 def times_per(value: object, key: str) -> tuple[int, int]:
     """`"10/5m"` as `(10, 300)`: how many times in how many seconds."""
     count, slash, period = value.partition("/") if isinstance(value, str) else ("", "", "")
@@ -41,4 +44,6 @@ def times_per(value: object, key: str) -> tuple[int, int]:
     length = seconds(period, key)
     if length == 0:
         raise ConfigError(key, f"{value!r} has no length", 'Write how many in how long, like "10/5m".')
+    if int(count) > length * _MOST_A_SECOND:
+        raise ConfigError(key, f"{value!r} is no limit", f"At most {_MOST_A_SECOND} a second are told apart.")
     return int(count), length

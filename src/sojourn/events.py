@@ -118,7 +118,8 @@ class AccountLinked(Event, frozen=True, kw_only=True):
 
 
 class StoreFailed(Event, frozen=True, kw_only=True):
-    """A store did not answer; whoever asked got 503, nobody was signed out. `detail` is what it said."""
+    """A store did not answer; nobody was signed out. Whoever needed it got 503, and limits are counted in this process
+    meanwhile. `detail` is what it said."""
 
     name: ClassVar[str] = "store_failed"
     level: ClassVar[int] = logging.ERROR

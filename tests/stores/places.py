@@ -58,6 +58,12 @@ PLACES = (
     Place("PostgreSQL", "database", "postgresql"),
     Place("PostgreSQL with users", "database", "postgresql", with_user=True),
     Place("PostgreSQL by psycopg", "database", "psycopg"),
+    Place("Redis", "database", None, "redis"),
+    Place("Redis, users in SQLite", "database", "sqlite", "redis"),
+    Place("Redis, users in PostgreSQL", "database", "postgresql", "redis"),
+    Place("Redis Cluster, users in PostgreSQL", "database", "postgresql", "cluster"),
+    Place("token, endings in Redis", "jwt", None, "redis"),
+    Place("token, users in PostgreSQL, limits in Redis", "jwt", "postgresql", "redis"),
 )
 
 

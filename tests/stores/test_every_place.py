@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from sojourn.events import SessionEnded, UserCreated
 from sojourn.passwords import PasswordHasher
 from sojourn.stores.users import add_user
 from tests.refusals.sites import begin
+from tests.servers.valkey import a_server, own_cluster
 from tests.stores.places import PLACES, Place, Running, running
 from tests.support import SESSION, Browser, MyClaims, body_of, set_cookies_of
 
@@ -35,6 +36,19 @@ def place() -> Place:
     raise NotImplementedError("each test says where it runs: @at()")
 
 
+@pytest.fixture(scope="module")
+def redis() -> Iterator[str]:
+    """One server for all tests: no two make the same session."""
+    with a_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    with own_cluster() as cluster:
+        yield cluster.url
+
+
 @pytest.fixture
 def urls(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Mapping[str, str]:
     """The servers of this place, started when first asked for."""
@@ -42,6 +56,8 @@ def urls(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Mappin
     if place.database in {"postgresql", "psycopg"}:
         found["postgresql"] = url = request.getfixturevalue("url")
         found["psycopg"] = url.replace("postgresql:", "postgresql+psycopg:")
+    if place.redis is not None:
+        found[place.redis] = request.getfixturevalue(place.redis)
     return found
 
 
@@ -125,7 +141,7 @@ async def test_a_restart_signs_nobody_out_and_lets_nobody_back_in(there: Running
     await there.aclose()
     browser.auth = await there.process()
     assert (await browser.session())["user"]["name"] == "Ada"
-    if there.place.database not in {None, "memory"} or there.place.shared:
+    if there.place.database not in {None, "memory"} or there.place.redis is not None:
         browser.jar[SESSION] = gone
         assert await browser.session() == {}
 

@@ -105,7 +105,7 @@ REQUEST: Final[Mapping[str, Explanation]] = {
         "Wait; rate_limit.sign_in sets how many are allowed in what time.",
     ),
     "store": Explanation(
-        "The database did not answer in time.",
-        "Check that it runs, that the database URL is right and that its disk is not full; nobody was signed out.",
+        "The database or Redis did not answer in time.",
+        "Check that it runs, that its URL is right and that its disk or memory is not full; nobody was signed out.",
     ),
 }
