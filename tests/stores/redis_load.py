@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from binascii import crc_hqx
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -28,6 +29,11 @@ def extension(record: SessionRecord) -> SessionChange:
     return SessionChange(
         claims=b'{"n":1}', issued_at=record.issued_at, expires_at=record.expires_at, forget_after=record.forget_after
     )
+
+
+def slot_of(user_id: str) -> int:
+    """Where in a Cluster a user's keys are."""
+    return crc_hqx(session_id(user_id, 0)[-4:].encode(), 0) % 16384
 
 
 class Load:

@@ -12,10 +12,9 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from sojourn.errors import StoreUnavailable
-from sojourn.identifiers import session_id
 from sojourn.stores.redis import RedisServer
 from tests.servers.valkey import OwnCluster, OwnSentinels, OwnValkey, is_primary, own_cluster, own_sentinels, until
-from tests.stores.redis_load import Load, a_session, extension, unavailable
+from tests.stores.redis_load import Load, a_session, extension, slot_of, unavailable
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +62,6 @@ class Move:
         while keys := self.keys():
             self.move(*keys[:3])
         self.finish()
-
-
-def slot_of(user_id: str) -> int:
-    return crc_hqx(session_id(user_id, 0)[-4:].encode(), 0) % 16384
 
 
 async def test_slots_that_move_under_load_cost_no_error(cluster: OwnCluster, server: RedisServer) -> None:

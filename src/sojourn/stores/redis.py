@@ -79,7 +79,8 @@ async def _check(node: Node, target: Target) -> None:
                 f"this user may not run {command} on Sojourn's keys",
                 "Give it ~sojourn:* and +@all -@admin -@dangerous +info +config|get.",
             )
-    mode = _fields(await node.ask((b"INFO", b"server"))).get("redis_mode")
+    about = _fields(await node.ask((b"INFO", b"server")))
+    mode = about.get("server_mode") or about.get("redis_mode")  # as Valkey says it, as Redis does
     if target.kind == "single" and mode in {"cluster", "sentinel"}:
         raise ConfigError("redis", f"the server is a {mode}'s", f'Write "redis+{mode}://" for it.')
     if not node.tells_replicas:
