@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, AsyncRawCursor, errors, generators
 from psycopg.abc import ConnDict, PQGen
 from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo, ConnStatus, TransactionStatus
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.waiting import wait_async, wait_conn_async
 
@@ -137,7 +137,7 @@ async def _open(address: ConnDict) -> AsyncConnection[TupleRow]:
     for attempt in await conninfo_attempts_async(address):
         opening = generators.connect(make_conninfo("", **attempt))
         try:
-            return _EndsWithItsCaller(await wait_conn_async(opening, interval=0.1))
+            return _EndsWithItsCaller(await wait_conn_async(opening, interval=0.1), tuple_row)
         except psycopg.OperationalError as error:
             failed = error
         finally:
