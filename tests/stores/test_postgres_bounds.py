@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from sojourn.models import User
 from sojourn.stores import postgres_pool
 from sojourn.stores.postgres import PostgresDatabase
+from sojourn.stores.postgres_pool import PostgresPool
 from tests.servers.postgres_proxy import Proxy
 
 PEOPLE = [User(id=str(number), name=f"name {number}") for number in range(20)]
@@ -135,15 +136,16 @@ async def test_an_unused_connection_is_not_trusted_for_ever(
             await checkpoint()
 
 
-async def test_connections_that_nobody_needs_any_more_go(
-    database: PostgresDatabase, operator: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_pool, "_IDLE", -1.0)
+async def test_connections_that_nobody_needs_any_more_go(url: str, operator: Any) -> None:
+    pool = PostgresPool(url, size=SIZE)
+    database = PostgresDatabase(url, pool=pool)
     await asyncio.gather(*(database.users.get("1") for _ in range(50)))
-    monkeypatch.undo()
-    for _ in range(SIZE):
-        await database.users.get("1")
-    await until_there_are(1, operator)
+    await until_there_are(SIZE, operator)
+    # The one at the bottom was used longest ago; it need not be asked for to go.
+    pool._free[0].good_until = 0.0
+    await database.users.get("1")
+    await until_there_are(SIZE - 1, operator)
+    await database.aclose()
 
 
 def test_an_event_loop_that_ended_without_a_word_is_no_hindrance(url: str) -> None:

@@ -64,6 +64,7 @@ class PostgresPool:
         self._open = 0
         self._generation = 0
         self._troubled = False
+        self._watched = False
         self._settled = asyncio.Event()
 
     async def connect(self) -> None:
@@ -157,15 +158,25 @@ class PostgresPool:
         waiter: asyncio.Future[PostgresConnection] = self._loop.create_future()
         self._waiting.append((self._loop.time(), waiter))
         self._dial()
-        patience = self._loop.call_later(CONNECT_SECONDS, _give_up, waiter)
+        if not self._watched:
+            self._watch()
         try:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
                 self._give_back(waiter.result())
             raise
-        finally:
-            patience.cancel()
+
+    def _watch(self) -> None:
+        """Tell those who have waited too long, and come again; one alarm for all costs less than one for each."""
+        too_long = self._loop.time() - CONNECT_SECONDS
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= too_long):
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(StoreUnavailable("database", "it did not answer in time"))
+        self._watched = bool(self._waiting)
+        if self._watched:
+            self._loop.call_at(self._waiting[0][0] + CONNECT_SECONDS, self._watch)
 
     def _give_back(self, connection: PostgresConnection) -> None:
         """To whoever waits longest, or to lie idle; nothing is on its way on it."""
@@ -264,11 +275,6 @@ def _unavailable(driver: Driver, error: BaseException) -> StoreUnavailable:
     """Nothing was asked yet, so no answer was lost."""
     detail = getattr(driver.told(error), "detail", "") if isinstance(error, Exception) else type(error).__name__
     return StoreUnavailable("database", detail)
-
-
-def _give_up(waiter: asyncio.Future[PostgresConnection]) -> None:
-    if not waiter.done():
-        waiter.set_exception(StoreUnavailable("database", "it did not answer in time"))
 
 
 def _hang_up(dialled: asyncio.Task[Any]) -> None:
