@@ -13,7 +13,17 @@ from anyio.lowlevel import checkpoint
 
 from sojourn.errors import StoreUnavailable
 from sojourn.stores.redis import RedisServer
-from tests.servers.valkey import OwnCluster, OwnSentinels, OwnValkey, is_primary, own_cluster, own_sentinels, until
+from tests.servers.valkey import (
+    OwnCluster,
+    OwnSentinels,
+    OwnValkey,
+    is_followed,
+    is_primary,
+    own_cluster,
+    own_sentinels,
+    own_server,
+    until,
+)
 from tests.stores.redis_load import Load, a_session, extension, slot_of, unavailable
 
 
@@ -162,6 +172,30 @@ async def test_a_primary_that_wakes_up_as_a_replica_takes_no_writes(cluster: Own
             await works_again(server)
     await load.check()
     await to_thread.run_sync(until, cluster.is_whole, cluster.log)
+
+
+async def test_only_what_a_fail_over_keeps_is_said_to_be_done() -> None:
+    now = ("--repl-diskless-sync-delay", "0")
+    with own_server(*now) as primary, own_server("--replicaof", f"127.0.0.1 {primary.port}") as replica:
+        await to_thread.run_sync(until, lambda: is_followed(primary), primary.log)
+        server = RedisServer(primary.url)
+        kept, ended, refused = (a_session("ada") for _ in range(3))
+        for record in (kept, ended, refused):
+            await server.sessions.insert(record)
+        assert await server.sessions.delete(ended.sid)
+        with replica.paused():
+            assert "no replica" in await unavailable(server.sessions.delete(refused.sid))
+            assert await server.sessions.get(refused.sid) is None
+            primary.kill()
+        await server.aclose()
+        replica.ask("REPLICAOF", "NO", "ONE")
+        successor = RedisServer(replica.url)
+        # What was refused may have come through or not: nobody was told.
+        left = {record.sid for record in await successor.sessions.list_for_user("ada")}
+        assert left in ({kept.sid, refused.sid}, {kept.sid})
+        assert await successor.sessions.get(ended.sid) is None
+        assert await successor.sessions.delete(refused.sid) == (refused.sid in left)
+        await successor.aclose()
 
 
 @pytest.fixture
