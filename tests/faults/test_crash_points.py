@@ -31,7 +31,8 @@ async def test_f32_every_crash_leaves_an_account_that_works(tmp_path: Path, stra
     assert code == 0
     steps = int(out.split()[1])
     assert steps >= 8
-    points = [(step, when) for step in range(1, steps + 1) for when in ("before", "after")]
+    # After one step is before the next: what is stored is the same.
+    points = [*((step, "before") for step in range(1, steps + 1)), (steps, "after")]
 
     async def crash(step: int, when: str) -> None:
         database = f"sqlite:///{tmp_path / f'{step}-{when}.db'}"

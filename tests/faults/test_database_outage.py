@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from sojourn import Auth, SessionPolicy
-from sojourn.events import Event, SessionRefused, StoreFailed
-from sojourn.testing import DrivenClock
+from sojourn.events import StoreFailed
+from tests.faults.site import BACK_WITHIN, Site, back, under_load
 from tests.servers.proxy import ChaosProxy
-from tests.support import SESSION, Browser, MyClaims, header_of, make_auth, set_cookies_of
-
-WORKERS = 32
-BACK_WITHIN = 5.0
-
-
-class Site:
-    """An application, its clock and its events."""
-
-    def __init__(self, database: str, strategy: str) -> None:
-        self.clock = DrivenClock()
-        self.events: list[Event] = []
-        session = SessionPolicy(strategy=strategy)
-        self.auth: Auth[MyClaims] = make_auth(
-            self.clock, self.events, database=database, session=session, rate_limit=None
-        )
-
-    async def signed_in(self) -> Browser:
-        browser = Browser(self.auth)
-        assert (await browser.sign_in()).status == 200
-        return browser
-
-    def told(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
+from tests.support import SESSION, Browser
 
 
 @pytest.fixture(params=["jwt", "database"])
@@ -53,18 +28,6 @@ async def stored(behind: str) -> AsyncIterator[Site]:
     await site.auth.start()
     yield site
     await site.auth.aclose()
-
-
-async def back(browser: Browser, name: str = "Ada") -> float:
-    """Seconds until this browser's session is answered again."""
-    began = time.monotonic()
-    while True:
-        answer = await browser.send("GET", "/session")
-        if answer.status == 200:
-            assert name.encode() in answer.body
-            return time.monotonic() - began
-        assert answer.status == 503
-        assert time.monotonic() - began < BACK_WITHIN
 
 
 @pytest.mark.parametrize("strategy", ["jwt", "database"])
@@ -89,42 +52,8 @@ async def test_f01_it_is_down_at_the_start(behind: str, proxy: ChaosProxy, strat
 
 @pytest.mark.parametrize("mode", ["refuse", "stall", "half", "reset"])
 async def test_f02_f06_it_goes_away_under_load_and_comes_back(stored: Site, proxy: ChaosProxy, mode: Any) -> None:
-    browsers = [await stored.signed_in() for _ in range(WORKERS)]
-    cookies = [browser.jar[SESSION] for browser in browsers]
-    asked = 0
-    busy, failing, enough = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    slowest = 0.0
-
-    async def work(browser: Browser) -> None:
-        nonlocal asked, slowest
-        while not enough.is_set():
-            began = time.monotonic()
-            answer = await browser.send("GET", "/session")
-            slowest = max(slowest, time.monotonic() - began)
-            asked += 1
-            if asked == 2 * WORKERS:
-                busy.set()
-            if answer.status == 200:
-                assert b'"name":"Ada"' in answer.body
-            else:
-                assert (answer.status, header_of(answer, "retry-after")) == (503, "2")
-                failing.set()
-            assert set_cookies_of(answer) == []
-            await asyncio.sleep(0)
-
-    workers = [asyncio.create_task(work(browser)) for browser in browsers]
-    await busy.wait()
-    await proxy.set(mode)
-    await asyncio.wait_for(failing.wait(), 6)
-    await proxy.set("pass")
-    assert await back(browsers[0]) < BACK_WITHIN
-    enough.set()
-    await asyncio.gather(*workers)
+    slowest = await under_load(stored, lambda: proxy.set(mode), lambda: proxy.set("pass"))
     assert slowest < 6  # a connection at most 1 s, a statement 2 s, and one more try of each
-    for browser, cookie in zip(browsers, cookies, strict=True):
-        assert browser.jar[SESSION] == cookie
-        await back(browser)
-    assert stored.told(SessionRefused) == []
 
 
 async def test_f02_sessions_in_tokens_do_not_notice(behind: str, proxy: ChaosProxy) -> None:
