@@ -120,6 +120,24 @@ async def test_a_connection_whose_caller_has_gone_is_the_next_ones(database: Pos
     assert proxy.connected == 1
 
 
+async def test_a_connection_handed_to_one_who_goes_at_that_moment_is_not_lost(url: str) -> None:
+    database = PostgresDatabase(url, pool_size=1)
+    await fill(database)
+
+    async def ask_and_turn_away() -> None:
+        await database.users.get("1")
+        # It is in the other's hands already, and the other does not know yet.
+        other.cancel()
+
+    one = asyncio.create_task(ask_and_turn_away())
+    other = asyncio.create_task(database.users.get("2"))
+    await one
+    with pytest.raises(asyncio.CancelledError):
+        await other
+    assert await database.users.get("3") == PEOPLE[3]
+    await database.aclose()
+
+
 async def test_an_unused_connection_is_not_trusted_for_ever(
     database: PostgresDatabase, operator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

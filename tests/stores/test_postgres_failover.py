@@ -80,3 +80,7 @@ async def test_a_standby_takes_over_without_a_loss_or_a_restart(
         load.stop()
     await load.check(standby.url("postgres"))
     await database.aclose()
+    # Whoever starts now asks the old one first, and has time left for the other.
+    late = PostgresDatabase(url_of(primary, standby))
+    assert await late.users.get("nobody") is None
+    await late.aclose()
