@@ -144,8 +144,9 @@ async def test_who_is_being_deleted_gets_nothing_more(
                 asyncio.create_task(conflict(database.users.link(account))),
             ]
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            while await other.fetchval(waiting) < len(attempts):
-                pass
+            async with asyncio.timeout(10):
+                while await other.fetchval(waiting) < len(attempts):
+                    pass
         assert await asyncio.gather(*attempts) == ["user", "user"]
     finally:
         await other.close()
@@ -275,7 +276,18 @@ async def test_where_sessions_live_longer_on_the_other_side_none_lies_in_the_fut
 
 
 async def test_hostile_names_find_nothing(sessions: AuthJSSessionStore) -> None:
-    for name in ("", "\0", "\ud800", "a" * 5000, "' OR 1=1 --", "%", "99999999999999999999", "018bcfe5:é", "\r\n"):
+    for name in (
+        "",
+        "\0",
+        "\ud800",
+        "a" * 5000,
+        "' OR 1=1 --",
+        "%",
+        "9999999999",
+        "99999999999999999999",
+        "018bcfe5:é",
+        "\r\n",
+    ):
         assert await sessions.find(name) is None
         assert await sessions.get(name) is None
         assert await sessions.get_with_user(name) is None

@@ -175,7 +175,7 @@ class AuthJSSessionStore:
         """The session that the token opens, also past its end, and its user."""
         if not storable(token):
             return None
-        return await self._found((await self._pool.statements()).find, {"token": token})
+        return await self._found((await self._pool.statements()).find, token)
 
     async def insert_token(self, token: str, record: SessionRecord) -> None:
         """A new session of `record.user_id` until `record.expires_at`; raises `Conflict("user")` if they are gone."""
@@ -184,12 +184,16 @@ class AuthJSSessionStore:
         if not fits(ask.user_id, record.user_id) or not await self._pool.fetch(ask.insert, values):
             raise Conflict("user")
 
-    async def replace_token(self, token: str, change: SessionChange, *, expected_version: int) -> None:
-        """Write the new end; raises `Conflict("session")` if the session is gone, or was extended by anybody."""
+    async def replace_token(self, token: str, change: SessionChange, *, expected_version: int) -> int:
+        """Write the new end, and say its version.
+
+        Raises `Conflict("session")` if the session is gone, or was extended by anybody.
+        """
         ask = await self._pool.statements()
         values = {"token": token, "new_expires_at": change.expires_at, "expected_version": expected_version}
         if not storable(token) or not await self._pool.fetch(ask.replace, values):
             raise Conflict("session")
+        return change.expires_at * MICROSECONDS
 
     async def delete_token(self, token: str) -> bool:
         """Whether there was one; durable when it returns."""
@@ -209,7 +213,7 @@ class AuthJSSessionStore:
     async def get_with_user(self, sid: str) -> tuple[SessionRecord, User | None] | None:
         if not storable(sid):
             return None
-        return await self._found((await self._pool.statements()).find_by_sid, {"sid": sid})
+        return await self._found((await self._pool.statements()).find_by_sid, sid)
 
     async def replace(self, sid: str, change: SessionChange, *, expected_version: int) -> None:
         """As `replace_token`."""
@@ -242,11 +246,11 @@ class AuthJSSessionStore:
         ask = await self._pool.statements()
         return len(await self._pool.fetch(ask.purge, {"needed_from": self._clock() - self._kept, "most": limit}))
 
-    async def _found(self, statement: Statement, names: Mapping[str, str]) -> tuple[SessionRecord, User] | None:
-        rows = await self._pool.fetch(statement, names)
-        if not rows:
+    async def _found(self, statement: Statement, name: str) -> tuple[SessionRecord, User] | None:
+        row = await self._pool.fetch_one(statement, name)
+        if row is None:
             return None
-        return self._read(rows[0][:_RECORD_COLUMNS]), _read_user(rows[0][_RECORD_COLUMNS:])
+        return self._read(row[:_RECORD_COLUMNS]), _read_user(row[_RECORD_COLUMNS:])
 
     def _read(self, row: Sequence[Any]) -> SessionRecord:
         secret_hash, user_id, version = row
