@@ -9,6 +9,8 @@ from sojourn.errors import ConfigError
 from sojourn.models import Claims
 from sojourn.providers import Credentials, GitHub
 
+PG = "postgresql://sojourn@127.0.0.1/app"
+KEEPING = GitHub(client_id="c", client_secret="s", keep_tokens=True)
 SECRET = "cFwy3aTq9d0Jb1mX5sLr7Zk2hVn8Ue4g"
 
 
@@ -64,7 +66,6 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("secret", {"secret": None, "secrets": []}),
         ("base_url", {"base_url": None}),
         ("compat", {"compat": "v6"}),
-        ("redis", {"redis": "http://127.0.0.1"}),
         ("redis", {"session": SessionPolicy(strategy="database", store="redis")}),
         ("claims", {"claims": dict}),
         ("database", {"session": SessionPolicy(strategy="database")}),
@@ -89,6 +90,11 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("rate_limit.sign_in", {"rate_limit": RateLimit(sign_in="often")}),
         ("providers[1].id", {"providers": [Credentials(authorize=lambda form: None)] * 2}),
         ("database", {"providers": [Credentials()]}),
+        ("compat_tables", {"compat_tables": "yes"}),
+        ("database", {"compat_tables": True}),
+        ("providers[0].authorize", {"compat_tables": True, "database": PG, "providers": [Credentials()]}),
+        ("providers[0].keep_tokens", {"compat_tables": True, "database": PG, "providers": [KEEPING]}),
+        ("providers[0].keep_tokens", {"providers": [KEEPING]}),
         ("pages.sign_in", {"pages": Pages(sign_in="//evil.example")}),
         ("cookie_domain", {"cookie_domain": "com"}),
         ("cookie_domain", {"cookie_domain": "other.example"}),

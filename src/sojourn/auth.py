@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from sojourn import stores
 from sojourn.callbacks import Callbacks
-from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_size
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, StoreUnavailable, TokenError
@@ -20,12 +19,12 @@ from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
 from sojourn.models import Claims, ClaimsT, Session
+from sojourn.placement import in_store, in_tokens
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Clock, SessionStore, Transport, system_clock
+from sojourn.ports import Clock, Transport, system_clock
 from sojourn.providers import Provider
 from sojourn.strategies import JWTStrategy, Strategy
 from sojourn.tokens import NextAuthV4
-from sojourn.tokens.formats import session_format
 
 if TYPE_CHECKING:
     from sojourn.endpoints import Endpoints
@@ -53,6 +52,7 @@ class Auth(Generic[ClaimsT]):
         providers: Sequence[Provider] = (),
         database: str | None = None,
         redis: str | None = None,
+        compat_tables: bool = False,
         compat: str = "nextauth-v4",
         trusted_proxies: Sequence[str] = (),
         session: SessionPolicy | None = None,
@@ -74,6 +74,7 @@ class Auth(Generic[ClaimsT]):
             providers=providers,
             database=database,
             redis=redis,
+            compat_tables=compat_tables,
             compat=compat,
             trusted_proxies=trusted_proxies,
             session=session,
@@ -114,32 +115,25 @@ class Auth(Generic[ClaimsT]):
             max_chunks=config.session.max_chunks,
         )
         in_redis = config.session.store == "redis"
-        self._stores = stores.open_stores(config.database, config.redis, sessions_in_redis=in_redis, clock=clock)
+        self._stores = stores.open_stores(
+            config.database,
+            config.redis,
+            sessions_in_redis=in_redis,
+            shared_with=config.lifetimes if config.compat_tables else None,
+            clock=clock,
+        )
         users = self._stores.users if config.database is not None else None
         ended = EndedSessions()
         keys = SigningKeys(config.signing_keys) if config.signing_keys else None
-        codec = ClaimsCodec(config.claims)
         records = self._stores.sessions if config.session.strategy == "database" else None
         self._verifier: JWTStrategy[ClaimsT] | None = None
         self._strategy: Strategy[ClaimsT]
         if records is None:
-            self._strategy = self._verifier = JWTStrategy(
-                token_format=session_format(
-                    config.session.token,
-                    config.compat,
-                    keyring=keyring,
-                    signing_keys=keys,
-                    cookie_name=self._names.session,
-                    issuer=self.origin,
-                ),
-                codec=codec,
-                lifetimes=config.lifetimes,
-                ended=ended,
-                clock=clock,
-                budget=self._names.budget,
+            self._strategy = self._verifier = in_tokens(
+                config, names=self._names, keyring=keyring, signing_keys=keys, ended=ended, clock=clock
             )
         else:
-            self._strategy = _stored(records, config, codec, ended, clock)
+            self._strategy = in_store(config, self._stores, ended=ended, clock=clock)
         self._revoker = Revoker(
             log=self._stores.revocations,
             sessions=records,
@@ -300,18 +294,3 @@ class Auth(Generic[ClaimsT]):
             await self._revoker.catch_up()
         except StoreUnavailable as error:
             await self._emit(store_failed(error, at=self._clock()))
-
-
-def _stored(
-    store: SessionStore, config: AuthConfig[ClaimsT], codec: ClaimsCodec[ClaimsT], ended: EndedSessions, clock: Clock
-) -> Strategy[ClaimsT]:
-    from sojourn.strategies.database import DatabaseStrategy
-
-    return DatabaseStrategy(
-        store=store,
-        codec=codec,
-        lifetimes=config.lifetimes,
-        ended=ended,
-        clock=clock,
-        with_user=config.session.with_user,
-    )

@@ -30,6 +30,7 @@ _PLACEHOLDERS = frozenset(
     {"secret", "changeme", "change-me", "password", "test", "your-secret", "nextauth", "supersecret", "development"}
 )
 _MOST_SECRETS = 5
+_LONGEST_AGE = 100 * 365 * 86400
 _SHORTEST_SECRET = 32
 
 
@@ -47,6 +48,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     compat: Compat
     database: str | None = None
     redis: str | None = None
+    compat_tables: bool = False
     signing_keys: tuple[str, ...] = ()
     trusted_proxies: TrustedProxies
     on_event: Callable[[Event], Awaitable[None] | None] | None = None
@@ -65,6 +67,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
         providers: Sequence[Provider] = (),
         database: str | None = None,
         redis: str | None = None,
+        compat_tables: bool = False,
         compat: str = "nextauth-v4",
         trusted_proxies: Sequence[str] = (),
         session: SessionPolicy | None = None,
@@ -97,19 +100,21 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
         base = parse_base_url(url)
         policy = session or SessionPolicy()
         policy.check_place(database, redis)
+        _check_tables(compat_tables, database, providers)
         chosen = pages or Pages()
         chosen.check()
         return cls(
             secrets=_secrets(secret, secrets, variables, loopback=base.loopback),
             base=base,
             providers=_providers(providers, database),
-            lifetimes=policy.lifetimes(),
+            lifetimes=_endless(policy.lifetimes()) if compat_tables and policy.is_stored else policy.lifetimes(),
             session=policy,
             claims=claims,
             callbacks=callbacks or Callbacks(),
             compat=compat,  # type: ignore[arg-type]  # judged above
             database=database,
             redis=redis,
+            compat_tables=compat_tables,
             signing_keys=tuple(signing_keys),
             trusted_proxies=TrustedProxies(trusted_proxies),
             on_event=on_event,
@@ -175,6 +180,30 @@ def _providers(providers: Sequence[Provider], database: str | None) -> tuple[Pro
             key = f"providers[{position}].keep_tokens"
             raise ConfigError(key, "true without a database", "Tokens are kept beside accounts: set database.")
     return tuple(providers)
+
+
+def _check_tables(compat_tables: object, database: str | None, providers: Sequence[Provider]) -> None:
+    """What the tables of an Auth.js adapter have no column for."""
+    if not isinstance(compat_tables, bool):
+        raise ConfigError("compat_tables", repr(compat_tables), "Use true or false.")
+    if not compat_tables:
+        return
+    if database is None:
+        raise ConfigError(
+            "database", "nothing", "compat_tables shares the tables of a PostgreSQL database: give its URL."
+        )
+    for position, provider in enumerate(providers):
+        if provider.type != "credentials" and provider.keep_tokens:
+            fix = "Their table has no place for encrypted tokens: leave keep_tokens out, or compat_tables."
+            raise ConfigError(f"providers[{position}].keep_tokens", "true with compat_tables", fix)
+        if provider.type == "credentials" and provider.authorize is None:
+            fix = "Their table has no passwords: give authorize, or leave compat_tables out."
+            raise ConfigError(f"providers[{position}].authorize", "nothing with compat_tables", fix)
+
+
+def _endless(lifetimes: Lifetimes) -> Lifetimes:
+    # Those tables say when a session was extended last and not when it began: no age could be counted from there.
+    return msgspec.structs.replace(lifetimes, absolute_age=lifetimes.absolute_age + _LONGEST_AGE)
 
 
 def _cookie_domain(domain: str | None, base: BaseURL) -> str | None:

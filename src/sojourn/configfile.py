@@ -19,12 +19,14 @@ from sojourn.settings import shown
 __all__ = ["load"]
 
 _TEXTS = ("secret", "base_url", "database", "redis", "compat", "cookie_domain", "site_name")
+_SWITCHES = ("compat_tables",)
 _LISTS = ("secrets", "trusted_proxies", "signing_keys")
 _TABLES: dict[str, type[SessionPolicy | RateLimit | Pages]] = {
     "session": SessionPolicy,
     "rate_limit": RateLimit,
     "pages": Pages,
 }
+_KEYS = (*_TEXTS, *_SWITCHES, *_LISTS, *_TABLES, "providers")
 _HOW_TO_WRITE: dict[type, str] = {
     int: "Write a whole number.",
     bool: "Write true or false.",
@@ -50,13 +52,14 @@ def load(
     variables = os.environ if environment is None else environment
     settings = _read(path) if path is not None else {}
     for key in settings:
-        if key not in (*_TEXTS, *_LISTS, *_TABLES, "providers"):
-            raise ConfigError(
-                key, "a key that does not exist", f"Known keys: {', '.join((*_TEXTS, *_LISTS, *_TABLES, 'providers'))}."
-            )
+        if key not in _KEYS:
+            raise ConfigError(key, "a key that does not exist", f"Known keys: {', '.join(_KEYS)}.")
     for key in _TEXTS:
         if variables.get(f"SOJOURN_{key.upper()}"):
             settings[key] = variables[f"SOJOURN_{key.upper()}"]
+    for key in _SWITCHES:
+        if variables.get(variable := f"SOJOURN_{key.upper()}"):
+            settings[key] = _read_variable(variable, variables[variable], bool)
     for key in (*_LISTS, "providers"):
         if variables.get(f"SOJOURN_{key.upper()}"):
             settings[key] = _list_from(f"SOJOURN_{key.upper()}", variables)
@@ -66,11 +69,13 @@ def load(
         settings.pop("secret", None)
     for key in _TEXTS:
         _expect(settings, key, str, "a text")
+    for key in _SWITCHES:
+        _expect(settings, key, bool, "true or false")
     for key in _LISTS:
         _expect(settings, key, list, "a list of texts")
     tables = {name: _table(name, kind, settings.get(name, {}), variables) for name, kind in _TABLES.items()}
     return AuthConfig.build(
-        **{key: settings[key] for key in (*_TEXTS, *_LISTS) if key in settings},
+        **{key: settings[key] for key in (*_TEXTS, *_SWITCHES, *_LISTS) if key in settings},
         **tables,
         providers=[_provider(position, entry) for position, entry in enumerate(settings.get("providers", []))],
         claims=claims,

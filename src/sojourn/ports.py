@@ -22,6 +22,7 @@ __all__ = [
     "SessionChange",
     "SessionRecord",
     "SessionStore",
+    "TokenTable",
     "Transport",
     "TransportError",
     "TransportRequest",
@@ -146,6 +147,20 @@ class SessionStore(Protocol):
 
     async def purge(self, *, limit: int = 1000) -> int:
         """Drop at most `limit` records that nobody needs any more; returns how many. 0 where they go by themselves."""
+        ...
+
+
+class TokenTable(Protocol):
+    """Sessions that are asked for by their tokens, which are stored as they are: another program's table."""
+
+    async def find(self, token: str) -> tuple[SessionRecord, User] | None: ...
+
+    async def insert_token(self, token: str, record: SessionRecord) -> None:
+        """Raises `Conflict("user")` if the user is gone."""
+        ...
+
+    async def replace_token(self, token: str, change: SessionChange, *, expected_version: int) -> int:
+        """The new version; raises `Conflict("session")` if the session is gone or was extended by anybody."""
         ...
 
 

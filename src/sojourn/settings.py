@@ -86,6 +86,11 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
             )
         return ages
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether sessions are records in the database."""
+        return self.strategy == "database" and self.store != "redis"
+
     def check_place(self, database: str | None, redis: str | None) -> None:
         """Refuses to keep sessions where nothing is configured."""
         if self.strategy not in get_args(StrategyKind):

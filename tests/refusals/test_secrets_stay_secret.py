@@ -238,6 +238,7 @@ async def test_what_holds_a_secret_does_not_show_it() -> None:
         headers={"cookie": f"{SESSION}={token}", "authorization": f"Bearer {token}"},
         body=f"password={PASSWORD}".encode(),
     )
+    assert auth._verifier is not None
     issued: Issued[Any] = auth._verifier.issue(auth.verify(token).claims)
     carried = await auth._sessions.carried(f"{SESSION}={token}")
     shown = "\n".join(

@@ -7,7 +7,17 @@ from typing import Final, Protocol
 import msgspec
 
 from sojourn.errors import ConfigError, StoreUnavailable
-from sojourn.ports import Clock, CounterStore, OnceStore, RevocationLog, SessionStore, UserStore, system_clock
+from sojourn.models import Lifetimes
+from sojourn.ports import (
+    Clock,
+    CounterStore,
+    OnceStore,
+    RevocationLog,
+    SessionStore,
+    TokenTable,
+    UserStore,
+    system_clock,
+)
 
 __all__ = ["Stores", "is_lasting", "kind_of", "open_database", "open_stores"]
 
@@ -42,10 +52,11 @@ class _Database(_Connection, Protocol):
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is kept for Sojourn, behind the ports."""
+    """Everything that is kept for Sojourn, behind the ports; `tokens` where another program's sessions are shared."""
 
     users: UserStore
     sessions: SessionStore
+    tokens: TokenTable | None = None
     counters: CounterStore
     once: OnceStore
     revocations: RevocationLog
@@ -73,14 +84,23 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_stores(
-    database: str | None, redis: str | None = None, *, sessions_in_redis: bool = False, clock: Clock = system_clock
+    database: str | None,
+    redis: str | None = None,
+    *,
+    sessions_in_redis: bool = False,
+    shared_with: Lifetimes | None = None,
+    clock: Clock = system_clock,
 ) -> Stores:
     """The stores of a database and, beside it, of a Redis server; nothing is connected yet.
 
-    Redis takes what comes and goes quickly: counts, spent keys, and the sessions if asked to. Endings stay in the
-    database where there is one that lasts, because a fail-over of Redis may lose its last writes.
+    `shared_with` are the lifetimes of sessions where users and sessions are in the tables of an Auth.js adapter. Redis
+    takes what comes and goes quickly: counts, spent keys, and the sessions if asked to. Endings stay in the database
+    where there is one that lasts, because a fail-over of Redis may lose its last writes.
     """
-    stores = open_database(database or "memory:", clock=clock)
+    if shared_with is not None:
+        stores = _open_shared(database or "", shared_with, clock)
+    else:
+        stores = open_database(database or "memory:", clock=clock)
     if redis is None:
         return stores
     try:
@@ -94,6 +114,7 @@ def open_stores(
     return Stores(
         users=stores.users,
         sessions=server.sessions if sessions_in_redis else stores.sessions,
+        tokens=None if sessions_in_redis else stores.tokens,
         counters=server.counters,
         once=server.once,
         revocations=stores.revocations if lasting else server.revocations,
@@ -134,10 +155,11 @@ def kind_of(url: str) -> str:
     return "postgresql" if scheme in _ASYNCPG | _PSYCOPG else scheme
 
 
-def _of(database: _Database) -> Stores:
+def _of(database: _Database, tokens: TokenTable | None = None) -> Stores:
     return Stores(
         users=database.users,
         sessions=database.sessions,
+        tokens=tokens,
         counters=database.counters,
         once=database.once,
         revocations=database.revocations,
@@ -206,3 +228,22 @@ def _postgres_url(address: str) -> str:
             "database", "a PostgreSQL URL without a host", 'Write "postgresql://user:password@host/name".'
         )
     return f"postgresql:{address}"
+
+
+def _open_shared(url: str, lifetimes: Lifetimes, clock: Clock) -> Stores:
+    scheme, _, address = url.partition(":")
+    if scheme not in _ASYNCPG:
+        fix = (
+            'Those tables are in PostgreSQL: write "postgresql://user:password@host/name", or leave compat_tables out.'
+        )
+        raise ConfigError("compat_tables", f"true with a database of the kind {kind_of(url) or 'nothing'!r}", fix)
+    postgres = _postgres_url(address)
+    try:
+        from sojourn.stores.authjs import AuthJSDatabase
+    except ModuleNotFoundError as error:
+        if error.name not in {"asyncpg", "sqlalchemy"}:
+            raise
+        raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
+    kept = lifetimes.grace_period + lifetimes.leeway
+    database = AuthJSDatabase(postgres, max_age=lifetimes.max_age, kept=kept, clock=clock)
+    return _of(database, database.sessions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final, Generic, Protocol
+from typing import Final, Generic
 
 from msgspec.structs import replace
 
@@ -11,28 +11,14 @@ from sojourn.claims import for_user
 from sojourn.errors import Conflict, TokenError
 from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Clock, SessionChange, SessionRecord
+from sojourn.ports import Clock, SessionChange, SessionRecord, TokenTable
 from sojourn.strategies.base import Arrival, Issued
 from sojourn.strategies.database import check, session_of
 
-__all__ = ["AuthJSStrategy", "TokenTable"]
+__all__ = ["AuthJSStrategy"]
 
 _SECRET_BYTES: Final = 32
 _LONGEST_TOKEN: Final = 255  # as wide as their column
-
-
-class TokenTable(Protocol):
-    """A table that is asked by the token itself."""
-
-    async def find(self, token: str) -> tuple[SessionRecord, User] | None: ...
-
-    async def insert_token(self, token: str, record: SessionRecord) -> None:
-        """Raises `Conflict("user")` if the user is gone."""
-        ...
-
-    async def replace_token(self, token: str, change: SessionChange, *, expected_version: int) -> int:
-        """The new version; raises `Conflict("session")` if the session is gone or was extended by anybody."""
-        ...
 
 
 class AuthJSStrategy(Generic[ClaimsT]):
