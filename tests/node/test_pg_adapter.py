@@ -13,7 +13,8 @@ import pytest
 from sojourn.errors import Conflict
 from sojourn.models import Account, User
 from sojourn.ports import SessionChange, SessionRecord
-from sojourn.stores.authjs import AuthJSDatabase, sid_of
+from sojourn.stores.authjs import AuthJSDatabase
+from sojourn.stores.authjs_sessions import sid_of
 from tests.node.real_parts import TokenPackages, Workshop, running
 from tests.servers.postgres import Postgres, a_server
 from tests.stores import authjs_ddl

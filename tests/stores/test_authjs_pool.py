@@ -15,6 +15,7 @@ from sojourn.errors import ConfigError, StoreUnavailable
 from sojourn.models import User
 from sojourn.stores import authjs_pool, authjs_tables
 from sojourn.stores.authjs import AuthJSDatabase
+from sojourn.stores.postgres_terms import Driver
 from tests.servers.postgres import OwnPostgres, own_server
 from tests.stores import authjs_ddl
 
@@ -50,9 +51,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     really = authjs_pool._connection
 
-    async def counted(url: str) -> Any:
+    async def counted(driver: Driver, url: str) -> Any:
         seen.append(url)
-        return await really(url)
+        return await really(driver, url)
 
     monkeypatch.setattr(authjs_pool, "_connection", counted)
     return seen

@@ -13,7 +13,10 @@ import pytest
 from sojourn.errors import ConfigError, Conflict
 from sojourn.models import Account, User
 from sojourn.ports import SessionChange, SessionRecord
-from sojourn.stores.authjs import AuthJSDatabase, AuthJSSessionStore, sid_of
+from sojourn.stores.authjs import AuthJSDatabase
+from sojourn.stores.authjs_sessions import AuthJSSessionStore, sid_of
+from sojourn.stores.postgres_connection import ASYNCPG
+from sojourn.stores.psycopg_driver import PSYCOPG
 from sojourn.testing import DrivenClock
 from tests.stores import authjs_ddl
 
@@ -23,8 +26,13 @@ TOKEN = "g-NvXdLJ8e0GJr2bq2b0H5iG2p0c9mPpTjY1RrXq5Zk"
 
 
 @pytest.fixture(params=["serial", "uuid"])
-async def their_url(request: pytest.FixtureRequest, empty_url: str) -> str:
-    await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[request.param])
+def layout(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def their_url(layout: str, empty_url: str) -> str:
+    await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[layout])
     return empty_url
 
 
@@ -34,8 +42,10 @@ def clock() -> DrivenClock:
 
 
 @pytest.fixture
-async def database(their_url: str, clock: DrivenClock) -> AsyncIterator[AuthJSDatabase]:
-    database = AuthJSDatabase(their_url, max_age=MAX_AGE, kept=KEPT, clock=clock)
+async def database(layout: str, their_url: str, clock: DrivenClock) -> AsyncIterator[AuthJSDatabase]:
+    """The one layout by one driver, the other by the other."""
+    driver = PSYCOPG if layout == "uuid" else ASYNCPG
+    database = AuthJSDatabase(their_url, max_age=MAX_AGE, kept=KEPT, clock=clock, driver=driver)
     await database.connect()
     yield database
     await database.aclose()
@@ -169,9 +179,10 @@ async def test_a_change_needs_the_version_it_read(
     assert (record.issued_at, record.expires_at) == (clock(), clock() + MAX_AGE)
     for wrong in (0, 1, record.expires_at, record.version - 1, record.version + 1, record.expires_at * 1_000_000):
         assert await conflict(sessions.replace_token(TOKEN, later(record), expected_version=wrong)) == "session"
-    await sessions.replace_token(TOKEN, later(record), expected_version=record.version)
+    version = await sessions.replace_token(TOKEN, later(record), expected_version=record.version)
     changed = await sessions.get(record.sid)
     assert changed is not None
+    assert changed.version == version
     assert (changed.issued_at, changed.expires_at) == (record.issued_at, record.expires_at + 60)  # not in the future
     assert changed.version > record.version
     assert await conflict(sessions.replace_token(TOKEN, later(record), expected_version=record.version)) == "session"

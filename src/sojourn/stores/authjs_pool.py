@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import asyncpg
-
 from sojourn.errors import ConfigError, StoreUnavailable
 from sojourn.stores.authjs_statements import AuthJSStatements
 from sojourn.stores.authjs_tables import beside_theirs, make_ours, read_tables
-from sojourn.stores.postgres_connection import hosts_of, never_works, told
+from sojourn.stores.postgres_hosts import hosts_of
 from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_statements import Statement
-from sojourn.stores.postgres_terms import CONNECT_SECONDS, MAKE_TABLES_SECONDS, PATIENT_SETTINGS, STATEMENT_SECONDS
+from sojourn.stores.postgres_terms import (
+    CONNECT_SECONDS,
+    MAKE_TABLES_SECONDS,
+    PATIENT_SETTINGS,
+    STATEMENT_SECONDS,
+    Driver,
+)
 
 __all__ = ["AuthJSPool"]
 
@@ -29,9 +33,14 @@ class AuthJSPool:
     connection of its own.
     """
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def __init__(self, url: str, *, size: int, driver: Driver | None = None) -> None:
+        if driver is None:
+            from sojourn.stores.postgres_connection import ASYNCPG
+
+            driver = ASYNCPG
         self._url = url
-        self._pool = PostgresPool(beside_theirs(url), size=size)
+        self._driver = driver
+        self._pool = PostgresPool(beside_theirs(url), size=size, driver=driver)
         self._known: AuthJSStatements | None = None
         self._looking: asyncio.Task[AuthJSStatements] | None = None
 
@@ -86,29 +95,24 @@ class AuthJSPool:
         connection: Any = None
         try:
             async with asyncio.timeout(MAKE_TABLES_SECONDS):
-                connection = await _connection(self._url)
+                connection = await _connection(self._driver, self._url)
                 await make_ours(connection)
                 self._known = AuthJSStatements(await read_tables(connection))
         except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
-            raise never_works(error) or told(error) from None
+            raise self._driver.never_works(error) or self._driver.told(error) from None
         finally:
             if connection is not None:
                 connection.terminate()
         return self._known
 
 
-async def _connection(url: str) -> Any:
+async def _connection(driver: Driver, url: str) -> Any:
     """To the first host that serves, with the application's own search path."""
     failed: Exception | None = None
     hosts = hosts_of(url)
     for host in hosts:
         try:
-            return await asyncpg.connect(
-                host,
-                timeout=CONNECT_SECONDS / len(hosts),
-                command_timeout=MAKE_TABLES_SECONDS,
-                server_settings=dict(PATIENT_SETTINGS),
-            )
+            return await driver.connect(host, CONNECT_SECONDS / len(hosts), MAKE_TABLES_SECONDS, PATIENT_SETTINGS)
         except Exception as error:  # noqa: BLE001  as above
             failed = error
     assert failed is not None

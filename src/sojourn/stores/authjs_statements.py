@@ -105,7 +105,7 @@ class AuthJSStatements:
             update(tables.sessions)
             .values(expires=_time("new_expires_at"))
             .where(end == cast(bindparam("expected_version"), BigInteger))
-            .returning(sessions.id)
+            .returning(end)
         )
         self.replace: Statement = compiled(change.where(by_token))
         self.replace_by_sid: Statement = compiled(change.where(by_sid))
