@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from hmac import compare_digest
 from typing import Final, Generic
 
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ __all__ = ["MOST_CLAIMS", "DatabaseStrategy", "check", "session_of"]
 MOST_CLAIMS: Final = 64 * 1024
 """Bytes of JSON; all of it is read at every check."""
 
-_TOKEN: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{43})")
+_read_token: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{43})").fullmatch
 _SECRET_BYTES: Final = 32
 _MARGIN: Final = 60
 """Seconds that a record is kept beyond its last use, so that no two clocks can disagree about it."""
@@ -61,10 +61,29 @@ class DatabaseStrategy(Generic[ClaimsT]):
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also within its grace; raises `TokenError` and `StoreUnavailable`."""
-        record, user = await self._look_up(token)
+        match = _read_token(token)
+        if match is None:
+            raise TokenError("form")
+        sid, secret = match.groups()
+        user: User | None = None
+        if self._with_user:
+            found = await self._store.get_with_user(sid)
+            record, user = found if found is not None else (None, None)
+        else:
+            record = await self._store.get(sid)
+        if record is None:
+            raise TokenError("unknown")
+        if not compare_digest(record.secret_hash, _hash(secret)):
+            raise TokenError("secret")
         if user is not None and user.disabled_at is not None:
             raise TokenError("ended", "the user is disabled")
-        return self._judged(record, user)
+        try:
+            claims = self._codec.parse(record.claims)
+        except MALFORMED as error:
+            raise TokenError("claims", str(error)[:200]) from None
+        session = session_of(record, claims, user)
+        check(session, now=self._clock(), lifetimes=self._lifetimes, ended=self._ended)
+        return session
 
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
         """A new record; raises `ClaimsTooLarge`, `Conflict("user")` if the user's row is gone, `StoreUnavailable`."""
@@ -112,32 +131,6 @@ class DatabaseStrategy(Generic[ClaimsT]):
         await self._store.replace(session.sid, change, expected_version=session.version)
         extended = replace(session, claims=changed, issued_at=now, expires_at=expires_at, version=session.version + 1)
         return Issued(token, extended)
-
-    async def _look_up(self, token: str) -> tuple[SessionRecord, User | None]:
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise TokenError("form")
-        sid, secret = match.groups()
-        user: User | None = None
-        if self._with_user:
-            found = await self._store.get_with_user(sid)
-            record, user = found if found is not None else (None, None)
-        else:
-            record = await self._store.get(sid)
-        if record is None:
-            raise TokenError("unknown")
-        if not hmac.compare_digest(record.secret_hash, _hash(secret)):
-            raise TokenError("secret")
-        return record, user
-
-    def _judged(self, record: SessionRecord, user: User | None) -> Session[ClaimsT]:
-        try:
-            claims = self._codec.parse(record.claims)
-        except MALFORMED as error:
-            raise TokenError("claims", str(error)[:200]) from None
-        session = session_of(record, claims, user)
-        check(session, now=self._clock(), lifetimes=self._lifetimes, ended=self._ended)
-        return session
 
     def _payload(self, claims: ClaimsT) -> bytes:
         payload = self._codec.encode(claims)
