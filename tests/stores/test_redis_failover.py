@@ -35,6 +35,7 @@ def cluster() -> Iterator[OwnCluster]:
 
 @pytest.fixture
 async def server(cluster: OwnCluster) -> AsyncIterator[RedisServer]:
+    await to_thread.run_sync(until, cluster.is_whole, cluster.log)
     server = RedisServer(cluster.url)
     await server.connect()
     yield server
@@ -144,9 +145,6 @@ async def test_a_primary_of_the_cluster_that_dies_undoes_no_answer(cluster: OwnC
         finally:
             await to_thread.run_sync(dead.start)
     await load.check()
-    await to_thread.run_sync(until, cluster.is_whole, cluster.log)
-    # The one that came back is a replica, and is waited for again.
-    await load.check()
 
 
 async def test_a_primary_that_sentinels_replace_undoes_no_answer(sentinels: OwnSentinels) -> None:
@@ -171,7 +169,6 @@ async def test_a_primary_that_wakes_up_as_a_replica_takes_no_writes(cluster: Own
             await to_thread.run_sync(until, lambda: _has_successor(cluster, asleep), cluster.log)
             await works_again(server)
     await load.check()
-    await to_thread.run_sync(until, cluster.is_whole, cluster.log)
 
 
 async def test_only_what_a_fail_over_keeps_is_said_to_be_done() -> None:
