@@ -218,3 +218,21 @@ def test_a_variable_that_cannot_work_is_refused(tmp_path: Path, variable: str, v
         read(tmp_path, environment={variable: value})
     assert (caught.value.key, caught.value.seen) == (key, seen)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_switch_stands_in_the_file_or_in_the_environment(tmp_path: Path) -> None:
+    text = FILE.replace('type = "credentials"', 'type = "github"\nclient_id = "c"\nclient_secret = "s"')
+    text = text.replace('"sqlite:///sojourn.db"', f'"{POSTGRES}"')
+    assert read(tmp_path, text).compat_tables is False
+    assert read(tmp_path, f"compat_tables = true\n{text}").compat_tables is True
+    assert read(tmp_path, text, {"SOJOURN_COMPAT_TABLES": "true"}).compat_tables is True
+    assert read(tmp_path, f"compat_tables = true\n{text}", {"SOJOURN_COMPAT_TABLES": "false"}).compat_tables is False
+    for key, given, variables in (
+        ("compat_tables", 'compat_tables = "true"\n', {}),
+        ("compat_tables", "compat_tables = 1\n", {}),
+        ("SOJOURN_COMPAT_TABLES", "", {"SOJOURN_COMPAT_TABLES": "yes"}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read(tmp_path, given + text, variables)
+        assert caught.value.key == key
+        assert "true or false" in caught.value.fix

@@ -105,7 +105,7 @@ def test_every_setting_of_a_known_provider_is_documented(provider: Any) -> None:
 
 
 def test_every_key_of_a_file_is_an_argument_that_the_page_has() -> None:
-    keys = {*configfile._TEXTS, *configfile._LISTS, *configfile._TABLES, "providers"}
+    keys = {*configfile._TEXTS, *configfile._SWITCHES, *configfile._LISTS, *configfile._TABLES, "providers"}
     python_only = {
         name for name, text in re.findall(r"^\| `(\w+)` \| .*? \| (Python only)", section("Auth"), re.MULTILINE)
     }

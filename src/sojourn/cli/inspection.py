@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from sojourn.claims import worst_case_size
 from sojourn.cli.output import AsJSON, say, tell
-from sojourn.cli.settings import ConfigFile, ServerClaims, load_config
+from sojourn.cli.settings import ConfigFile, ServerClaims, load_config, shared_with
 from sojourn.config import AuthConfig
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, SojournError
@@ -90,7 +90,14 @@ def _database(config: AuthConfig[ServerClaims]) -> list[Finding]:
         lost = "" if config.redis is not None else ", sign-outs are forgotten at a restart"
         return [Finding(check="database", ok=True, seen=f"none: no user records{lost}")]
     kind = kind_of(config.database)
-    return [_asked("database", kind, _DATABASE_FIXES.get(kind, ""), lambda: open_stores(config.database))]
+    return [
+        _asked(
+            "database",
+            kind,
+            _DATABASE_FIXES.get(kind, ""),
+            lambda: open_stores(config.database, shared_with=shared_with(config)),
+        )
+    ]
 
 
 def _redis(config: AuthConfig[ServerClaims]) -> list[Finding]:
@@ -149,7 +156,8 @@ def _cookie(config: AuthConfig[ServerClaims]) -> list[Finding]:
     )
     name = Finding(check="cookie name", ok=True, seen=names.session)
     if config.session.strategy == "database":
-        return [name, Finding(check="cookie size", ok=True, seen="80 characters: the session's id and a secret")]
+        what = "43 characters: a secret" if config.compat_tables else "80 characters: the session's id and a secret"
+        return [name, Finding(check="cookie size", ok=True, seen=what)]
     size = worst_case_size(config.claims)
     worst = "no fixed limit by its types" if size is None else f"{size} characters at worst"
     fits = f"{worst}; {names.budget} characters fit {config.session.max_chunks} cookies"

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from sojourn import configfile
 from sojourn.config import AuthConfig
 from sojourn.errors import ConfigError
-from sojourn.models import Claims
+from sojourn.models import Claims, Lifetimes
 from sojourn.stores import Stores, is_lasting, open_stores
 
-__all__ = ["ConfigFile", "ServerClaims", "load_config", "stores_of", "the_database"]
+__all__ = ["ConfigFile", "ServerClaims", "load_config", "shared_with", "stores_of", "the_database"]
 
 ConfigFile = Annotated[
     Path | None, Parameter(name="--config", help="TOML file; without one, the SOJOURN_… variables alone.")
@@ -45,4 +45,14 @@ def the_database(config: AuthConfig[ServerClaims]) -> str:
 
 def stores_of(config: AuthConfig[ServerClaims]) -> Stores:
     """The stores as the server opens them; nothing is connected yet."""
-    return open_stores(config.database, config.redis, sessions_in_redis=config.session.store == "redis")
+    return open_stores(
+        config.database,
+        config.redis,
+        sessions_in_redis=config.session.store == "redis",
+        shared_with=shared_with(config),
+    )
+
+
+def shared_with(config: AuthConfig[ServerClaims]) -> Lifetimes | None:
+    """The lifetimes of sessions in the tables of an Auth.js adapter, if they are there."""
+    return config.lifetimes if config.compat_tables else None
