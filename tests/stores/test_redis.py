@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -27,6 +29,14 @@ async def redis(url: str) -> AsyncIterator[Any]:
     async with Redis.from_url(url) as client:
         await client.flushdb()
         yield client
+
+
+def test_what_is_not_installed_is_named() -> None:
+    script = (
+        "import sys; sys.modules['hiredis'] = None; from sojourn.stores import open_stores as o; o(None, 'redis://a')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "redis: hiredis is not installed. Install sojourn[redis]." in done.stderr
 
 
 class TestRedisSessions(SessionStoreContract):

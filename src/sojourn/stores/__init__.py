@@ -106,9 +106,9 @@ def open_stores(
     try:
         from sojourn.stores.redis import RedisServer
     except ModuleNotFoundError as error:
-        if error.name != "redis":
+        if error.name != "hiredis":
             raise
-        raise ConfigError("redis", "redis is not installed", "Install sojourn[redis].") from error
+        raise ConfigError("redis", "hiredis is not installed", "Install sojourn[redis].") from error
     server = RedisServer(redis, clock=clock)
     lasting = database is not None and is_lasting(database)
     return Stores(
