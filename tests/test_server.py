@@ -20,11 +20,8 @@ import pytest
 from sojourn import Auth, Claims, ConfigError, SessionPolicy, StoreUnavailable, User
 from sojourn import server as server_module
 from sojourn.cli.users import add_user
-from sojourn.identifiers import session_id
-from sojourn.ports import SessionRecord
 from sojourn.providers import Credentials
-from sojourn.server import HEADER_BLOCK_LIMIT, OneLine, WithoutQuery, bind, build_app, keep_tidy, make_server
-from sojourn.testing import DrivenClock
+from sojourn.server import HEADER_BLOCK_LIMIT, OneLine, WithoutQuery, bind, build_app, make_server
 from tests.servers.postgres import Postgres, a_server
 from tests.servers.valkey import own_server
 
@@ -138,75 +135,6 @@ async def test_me_is_503_when_the_database_is_down(monkeypatch: pytest.MonkeyPat
     assert (response.status_code, response.headers["retry-after"]) == (503, "3")
     assert "disk" not in response.text
     assert "set-cookie" not in response.headers
-
-
-def expired(number: int) -> SessionRecord:
-    return SessionRecord(session_id("u1", number), "u1", b"hash", b"{}", number, number, number + 1, number + 2)
-
-
-async def test_the_server_tidies_away_expired_sessions_in_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = DrivenClock()
-    auth = make_auth(session=SessionPolicy(strategy="database"), database=f"sqlite:///{tmp_path}/s.db", clock=clock)
-    monkeypatch.setattr(server_module, "PURGE_BATCH", 2)
-    pauses: list[float] = []
-    rounds = anyio.Event()
-    purge = auth.purge
-
-    async def failing(*, limit: int) -> int:
-        if len(pauses) < 3:
-            raise StoreUnavailable("sessions", "no such disk") if len(pauses) == 1 else RuntimeError("a fault of ours")
-        return await purge(limit=limit)
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 6:
-            rounds.set()
-            await anyio.sleep_forever()
-
-    await auth.start()
-    await auth._stores.users.create(User(id="u1"))
-    for number in range(5):
-        await auth._stores.sessions.insert(expired(number))
-    living = expired(clock())
-    await auth._stores.sessions.insert(living)
-    monkeypatch.setattr(auth, "purge", failing)
-    with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(keep_tidy, auth, pause)
-            await rounds.wait()
-            tasks.cancel_scope.cancel()
-    assert list(await auth._stores.sessions.list_for_user("u1")) == [living]
-    assert await purge() == 0
-    await auth.aclose()
-    # Twice it failed and waited for the next time; then came two full batches, a short one, and the next time.
-    assert [150 <= seconds <= 450 for seconds in pauses] == [True, True, True, False, False, True]
-    assert [entry.exc_info is None for entry in caplog.records if "stay for now" in entry.message] == [True, False]
-
-
-@pytest.mark.parametrize("strategy", ["database", "jwt"])
-async def test_tidying_lasts_as_long_as_the_server(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    purging = anyio.Event()
-
-    async def tidy(auth: Auth[Claims]) -> None:
-        told.append("begun")
-        purging.set()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            told.append("ended")
-
-    monkeypatch.setattr(server_module, "keep_tidy", tidy)
-    auth = make_auth(session=SessionPolicy(strategy=strategy))
-    async with running(auth) as address:
-        if strategy == "database":
-            with anyio.fail_after(10):
-                await purging.wait()
-        answer = await exchange(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert told == (["begun", "ended"] if strategy == "database" else [])
 
 
 def test_a_taken_port_is_named() -> None:

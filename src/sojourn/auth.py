@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self
@@ -14,6 +15,7 @@ from sojourn.errors import ConfigError, StoreUnavailable, TokenError
 from sojourn.events import Dispatcher, Event
 from sojourn.flows.failures import session_missing, store_failed, unauthorized, unavailable
 from sojourn.flows.hosts import StrangeHosts
+from sojourn.flows.housekeeping import keep_tidy
 from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
@@ -107,6 +109,7 @@ class Auth(Generic[ClaimsT]):
         self._emit = emit = Dispatcher(config.on_event)
         self._hosts = StrangeHosts(config.base, config.trusted_proxies, clock, emit)
         self._catch_up_at = 0
+        self._tidying: asyncio.Task[None] | None = None
         keyring = Keyring(config.secrets)
         self._names = cookie_names(
             config.compat,
@@ -206,9 +209,16 @@ class Auth(Generic[ClaimsT]):
             await self._emit(store_failed(error, at=self._clock()))
         else:
             await self._catch_up()
+        if self._tidying is None and self.config.session.strategy == "database":
+            tidy = keep_tidy(self._stores.sessions, self._clock, self._emit)
+            self._tidying = asyncio.get_running_loop().create_task(tidy)
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
+        tidying, self._tidying = self._tidying, None
+        if tidying is not None:
+            tidying.cancel()
+            await asyncio.wait([tidying])
         if "_oauth" in self.__dict__:  # else it was never made
             await self._oauth.aclose()
         await self._stores.aclose()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import anyio
 import httptools
 import msgspec
 import uvicorn
@@ -26,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sojourn.adapters.asgi import ASGIApp, load_session
 from sojourn.adapters.starlette import mount, to_starlette
 from sojourn.auth import Auth
-from sojourn.errors import ConfigError, StoreUnavailable
+from sojourn.errors import ConfigError
 from sojourn.flows.session import Loaded
 from sojourn.models import Session, User
 
@@ -36,7 +33,6 @@ __all__ = [
     "WithoutQuery",
     "bind",
     "build_app",
-    "keep_tidy",
     "make_server",
     "serve",
     "session_document",
@@ -45,13 +41,6 @@ __all__ = [
 HEADER_BLOCK_LIMIT: Final = 64 * 1024  # bytes
 REQUEST_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 10
-PURGE_SECONDS: Final = 300
-PURGE_BATCH: Final = 1000
-_BREATH: Final = 0.1
-"""Seconds between two batches, for whoever waits to write."""
-
-logger: logging.Logger = logging.getLogger("sojourn")
-
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -71,31 +60,9 @@ def build_app(auth: Auth[Any]) -> Starlette:
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    @asynccontextmanager
-    async def tidying(_: Starlette) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            if auth.config.session.strategy == "database":
-                tasks.start_soon(keep_tidy, auth)
-            yield
-            tasks.cancel_scope.cancel()
-
-    app = Starlette(routes=[Route("/me", me), Route("/healthz", healthz)], lifespan=tidying)
+    app = Starlette(routes=[Route("/me", me), Route("/healthz", healthz)])
     mount(app, auth)
     return app
-
-
-async def keep_tidy(auth: Auth[Any], pause: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
-    """Drop expired records of sessions now and then, in small batches, until cancelled."""
-    while True:
-        # Processes that were started together need not come at the same moment.
-        await pause(PURGE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  no secret
-        try:
-            while await auth.purge(limit=PURGE_BATCH) == PURGE_BATCH:
-                await pause(_BREATH)
-        except StoreUnavailable as error:
-            logger.warning("expired sessions stay for now: %s", error)
-        except Exception:
-            logger.exception("expired sessions stay for now")
 
 
 def _as_claimed(session: Session[Any]) -> User:
