@@ -51,9 +51,16 @@ class Move:
         self.target = next(node for node in cluster.nodes if node is not self.source and is_primary(node))
         self._cluster = cluster
 
+    @property
+    def goal(self) -> str:
+        return self._cluster.name(self.target)
+
+    def is_done(self) -> bool:
+        return self._cluster.owner(self.slot) is self.target
+
     def begin(self) -> None:
         self.target.ask("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self._cluster.name(self.source))
-        self.source.ask("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self._cluster.name(self.target))
+        self.source.ask("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self.goal)
 
     def keys(self) -> list[bytes]:
         """Those that have not moved."""
@@ -66,7 +73,7 @@ class Move:
         while keys := self.keys():
             self.move(*keys)
         for node in (self.target, self.source):
-            node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", self._cluster.name(self.target))
+            node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", self.goal)
 
     def run(self) -> None:
         self.begin()
@@ -84,6 +91,21 @@ async def test_slots_that_move_under_load_cost_no_error(cluster: OwnCluster, ser
             await load.reaches(20)
             await to_thread.run_sync(Move(cluster, slot_of(user)).run)
         await to_thread.run_sync(Move(cluster, crc_hqx(b"log", 0) % 16384).run)
+    assert load.outages == 0
+    await load.check()
+
+
+async def test_slots_that_move_at_once_cost_no_error(cluster: OwnCluster, server: RedisServer) -> None:
+    """As Valkey 9 does it by itself."""
+    users = ("ada", "bob")
+    load = Load(server, lambda number: users[number % 2])
+    async with load.running():
+        for user in users * 2:
+            move = Move(cluster, slot_of(user))
+            told = move.source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", move.slot, move.slot, "NODE", move.goal)
+            assert told == b"OK"
+            await to_thread.run_sync(until, move.is_done, cluster.log)
+            await load.reaches(20)
     assert load.outages == 0
     await load.check()
 
