@@ -98,6 +98,11 @@ class PostgresUserStore:
         """Replace the hash; raises `Conflict("user")` if the user is gone."""
         await self._change_one(ask.SET_PASSWORD_HASH, {"user_id": user_id, "new_password_hash": password_hash})
 
+    async def keep_tokens(self, provider: str, provider_account_id: str, sealed_tokens: str) -> None:
+        """Replace the account's sealed tokens; an account that is gone is no error."""
+        names = {"provider": provider, "account_id": provider_account_id, "new_sealed_tokens": sealed_tokens}
+        await self._pool.fetch(ask.KEEP_TOKENS, names)
+
     async def list_accounts(self, user_id: str) -> Sequence[Account]:
         """The user's accounts, oldest first."""
         return [read_account(row) for row in await self._find(ask.LIST_ACCOUNTS, {"owner": user_id})]
