@@ -42,11 +42,11 @@ class Shared:
         return token
 
 
-@pytest.fixture
-async def shared(empty_url: str) -> AsyncIterator[Shared]:
+@pytest.fixture(params=["postgresql", "postgresql+psycopg"])
+async def shared(empty_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Shared]:
     await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS["serial"])
     connection = await asyncpg.connect(empty_url)
-    shared = Shared(empty_url, connection)
+    shared = Shared(empty_url.replace("postgresql", request.param, 1), connection)
     await shared.auth.start()
     yield shared
     await shared.auth.aclose()
@@ -143,7 +143,7 @@ async def test_users_can_be_shared_with_sessions_in_tokens(shared: Shared) -> No
     await auth.aclose()
 
 
-@pytest.mark.parametrize("database", ["memory:", "sqlite:///x.db", "postgresql+psycopg://h/d"])
+@pytest.mark.parametrize("database", ["memory:", "sqlite:///x.db", "postgresql+other://h/d"])
 def test_other_databases_are_refused(database: str) -> None:
     with pytest.raises(ConfigError) as refused:
         make_auth(database=database, compat_tables=True)

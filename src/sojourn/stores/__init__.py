@@ -232,18 +232,21 @@ def _postgres_url(address: str) -> str:
 
 def _open_shared(url: str, lifetimes: Lifetimes, clock: Clock) -> Stores:
     scheme, _, address = url.partition(":")
-    if scheme not in _ASYNCPG:
-        fix = (
-            'Those tables are in PostgreSQL: write "postgresql://user:password@host/name", or leave compat_tables out.'
-        )
+    if scheme not in _ASYNCPG | _PSYCOPG:
+        fix = 'They are in PostgreSQL: write "postgresql://user:password@host/name", or leave compat_tables out.'
         raise ConfigError("compat_tables", f"true with a database of the kind {kind_of(url) or 'nothing'!r}", fix)
     postgres = _postgres_url(address)
+    kept = lifetimes.grace_period + lifetimes.leeway
     try:
         from sojourn.stores.authjs import AuthJSDatabase
+
+        driver = None
+        if scheme in _PSYCOPG:
+            from sojourn.stores.psycopg_driver import PSYCOPG as driver
+        database = AuthJSDatabase(postgres, max_age=lifetimes.max_age, kept=kept, clock=clock, driver=driver)
     except ModuleNotFoundError as error:
-        if error.name not in {"asyncpg", "sqlalchemy"}:
+        if error.name not in {"asyncpg", "psycopg", "sqlalchemy"}:
             raise
-        raise ConfigError("database", f"{error.name} is not installed", "Install sojourn[postgres].") from error
-    kept = lifetimes.grace_period + lifetimes.leeway
-    database = AuthJSDatabase(postgres, max_age=lifetimes.max_age, kept=kept, clock=clock)
+        extra = "psycopg" if scheme in _PSYCOPG else "postgres"
+        raise ConfigError("database", f"{error.name} is not installed", f"Install sojourn[{extra}].") from error
     return _of(database, database.sessions)
