@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,9 @@ from sojourn.ports import (
     UserStore,
     system_clock,
 )
+
+if TYPE_CHECKING:
+    from sojourn.stores.postgres_terms import Driver
 
 __all__ = ["Stores", "is_lasting", "kind_of", "open_database", "open_stores"]
 
@@ -240,9 +243,11 @@ def _open_shared(url: str, lifetimes: Lifetimes, clock: Clock) -> Stores:
     try:
         from sojourn.stores.authjs import AuthJSDatabase
 
-        driver = None
+        driver: Driver | None = None
         if scheme in _PSYCOPG:
-            from sojourn.stores.psycopg_driver import PSYCOPG as driver
+            from sojourn.stores.psycopg_driver import PSYCOPG
+
+            driver = PSYCOPG
         database = AuthJSDatabase(postgres, max_age=lifetimes.max_age, kept=kept, clock=clock, driver=driver)
     except ModuleNotFoundError as error:
         if error.name not in {"asyncpg", "psycopg", "sqlalchemy"}:
