@@ -105,7 +105,12 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
             if self.with_user:
                 fix = 'Only a record is read with its user: set strategy = "database", or use session.user().'
                 raise ConfigError("session.with_user", 'true with strategy="jwt"', fix)
-        elif self.store == "redis":
+            return
+        for key, default in (("token", "jwe"), ("max_chunks", MAX_CHUNKS)):
+            if getattr(self, key) != default:
+                fix = "The cookie of a stored session holds an id and a secret and nothing else: leave it out."
+                raise ConfigError(f"session.{key}", f'{getattr(self, key)!r} with strategy="database"', fix)
+        if self.store == "redis":
             if redis is None:
                 raise ConfigError("redis", "nothing", 'session.store = "redis" keeps sessions there: give its URL.')
             if self.with_user:
