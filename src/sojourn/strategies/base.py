@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, Protocol
+from typing import ClassVar, Final, Generic, Protocol
 
 import msgspec
 
 from sojourn.models import ClaimsT, Session, Value
 
 __all__ = ["Arrival", "Issued", "Strategy"]
+
+_LONGEST_NAME: Final = 400
 
 
 class Issued(Value, Generic[ClaimsT], frozen=True):
@@ -26,6 +28,13 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     client: str | None = None
     user_agent: str | None = None
+
+    @property
+    def shown_agent(self) -> str | None:
+        """`user_agent` as a list may show it: cut to 400 characters, without what does not print."""
+        if self.user_agent is None:
+            return None
+        return "".join(letter for letter in self.user_agent[:_LONGEST_NAME] if letter.isprintable()) or None
 
 
 class Strategy(Protocol[ClaimsT]):

@@ -30,8 +30,6 @@ _SECRET_BYTES: Final = 32
 _MARGIN: Final = 60
 """Seconds that a record is kept beyond its last use, so that no two clocks can disagree about it."""
 
-_LONGEST_NAME: Final = 400
-
 
 class DatabaseStrategy(Generic[ClaimsT]):
     """Sessions in a `SessionStore`: one round trip for each check, one more when the session is extended.
@@ -103,7 +101,7 @@ class DatabaseStrategy(Generic[ClaimsT]):
             expires_at + self._kept,
             provider=arrival.provider,
             client=arrival.client,
-            user_agent=_printable(arrival.user_agent),
+            user_agent=arrival.shown_agent,
         )
         await self._store.insert(record)
         return Issued(f"{sid}.{secret}", session_of(record, claims, None))
@@ -170,9 +168,3 @@ def _known(user: User) -> Callable[[], Awaitable[User | None]]:
 def _hash(secret: str) -> bytes:
     # 256 random bits need no salt and no slow hash: nobody can guess them from what the table shows.
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _printable(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return "".join(character for character in text[:_LONGEST_NAME] if character.isprintable()) or None
