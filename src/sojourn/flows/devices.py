@@ -33,6 +33,7 @@ class Devices:
         self._revoker = revoker
         self._ended = ended
         self._late = lifetimes.grace_period + lifetimes.leeway
+        self._absolute_age = lifetimes.absolute_age
         self._clock = clock
 
     @property
@@ -87,11 +88,8 @@ class Devices:
 
     async def _living(self, user_id: str) -> Sequence[SessionRecord]:
         now = self._clock()
-        return [
-            record
-            for record in await self._store().list_for_user(user_id)
-            if now < record.expires_at + self._late and not self._has_ended(record)
-        ]
+        return [record for record in await self._store().list_for_user(user_id) if self._is_living(record, now)]
 
-    def _has_ended(self, record: SessionRecord) -> bool:
-        return self._ended.is_ended(record.sid, record.user_id, record.auth_time)
+    def _is_living(self, record: SessionRecord, now: int) -> bool:
+        ends_at = min(record.expires_at + self._late, record.auth_time + self._absolute_age)
+        return now < ends_at and not self._ended.is_ended(record.sid, record.user_id, record.auth_time)
