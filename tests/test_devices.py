@@ -9,6 +9,7 @@ import pytest
 
 from sojourn import Auth, SessionPolicy, StoreUnavailable
 from sojourn.events import Event, SessionEnded
+from sojourn.ports import Revocation
 from sojourn.testing import DrivenClock
 from tests.devices_page import delete, ids, signed_out
 from tests.support import ORIGIN, SESSION, Browser, body_of, header_of, make_auth, set_cookies_of
@@ -244,3 +245,17 @@ async def test_v5_has_its_own_word_for_no_route(tmp_path: Any) -> None:
     assert (await delete(browser, f"/{own}")).status == 204
     assert body_of(await browser.send("GET", "/session")) is None
     await auth.aclose()
+
+
+async def test_a_cut_off_by_a_clock_ahead_is_no_crash(site: Site) -> None:
+    if site.auth.config.session.strategy == "database":
+        return  # no cut-offs there
+    revoker: Any = site.auth._revoker
+    user_id = (await site.laptop.load()).session.user_id
+    ahead = Revocation(kind="user", subject=user_id, at=site.clock() + 5, forget_after=site.clock() + 9_999)
+    revoker._ended.end(ahead)
+    answer = await site.laptop.sign_in()
+    assert (answer.status, body_of(answer)["code"]) == (503, "unavailable")
+    site.clock.advance(6)
+    assert (await site.laptop.sign_in()).status == 200
+    assert not await signed_out(site.laptop)
