@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sojourn import ConfigError, Device
+from sojourn import ConfigError, Device, StoreUnavailable
 from sojourn.events import SessionEnded, SessionsEnded
 from tests.devices_page import delete, ids, listed, signed_out
 from tests.servers.valkey import a_server
@@ -236,3 +236,27 @@ async def test_what_ended_while_it_was_extended_stays_ended(there: Running) -> N
             laptop.jar[SESSION] = cookie
             revived += not await signed_out(laptop)
     assert revived == 0
+
+
+@at(has_a_list)
+@pytest.mark.parametrize("path", ["", "?all=true", "/SID"])
+async def test_while_the_store_is_down_nothing_ends(there: Running, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    phone, laptop = await signed_in(there, "Phone", "Laptop")
+    path = path.replace("SID", await sid_of(phone))
+    stores: Any = laptop.auth._stores
+    ends = ("delete", "delete_for_user") if there.place.strategy == "database" else ("append",)
+
+    async def down(*arguments: Any, **named: Any) -> Any:
+        raise StoreUnavailable("it", "it is down")
+
+    with monkeypatch.context() as broken:
+        for name in ends:
+            broken.setattr(stores.revocations if name == "append" else stores.sessions, name, down)
+        answer = await delete(laptop, path)
+        assert (answer.status, body_of(answer)["code"]) == (503, "unavailable")
+        assert header_of(answer, "retry-after") is not None
+        assert set_cookies_of(answer) == []
+    assert await ids(laptop) == await ids(phone) == {await sid_of(laptop), await sid_of(phone)}
+    assert not any(isinstance(event, SessionEnded | SessionsEnded) for event in there.events)
+    assert (await delete(laptop, path)).status in {200, 204}
+    assert await signed_out(phone)
