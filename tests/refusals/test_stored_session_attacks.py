@@ -92,14 +92,10 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         case "redis":
             server: OwnValkey = request.getfixturevalue("valkey")
             server.ask("FLUSHALL")
-            places: dict[str, Any] = {
-                "redis": server.url,
-                "session": SessionPolicy(strategy="database", store="redis"),
-            }
+            site = Site(redis=server.url, session=SessionPolicy(strategy="database", store="redis"))
         case kind:
             url = "memory:" if kind == "memory" else f"sqlite:///{tmp_path / 'sojourn.db'}"
-            places = {"database": url, "session": SessionPolicy(strategy="database")}
-    site = Site(**places)
+            site = Site(database=url, session=SessionPolicy(strategy="database"))
     await site.auth.start()
     yield site
     await site.auth.aclose()
@@ -113,13 +109,11 @@ MADE_UP = {
     "the null id": f"{'0' * 8}-0000-0000-0000-{'0' * 12}.{'A' * 43}",
     "a short secret": f"{SID}.{'A' * 42}",
     "a long secret": f"{SID}.{'A' * 44}",
-    "a line end": f"{SID}.{'A' * 43}\n",
     "a NUL": f"{SID[:-1]}\0.{'A' * 43}",
     "a surrogate": f"{SID[:-1]}\ud800.{'A' * 43}",
     "digits of another script": f"{SID[:-1]}\u0663.{'A' * 43}",
     "upper case": f"{SID.upper()}.{'A' * 43}",
     "braces for a hash tag": f"{SID[:-6]}{{0000}}.{'A' * 43}",
-    "a path": f"{'/..' * 12}.{'A' * 43}",
     "a wildcard": f"{'*' * 36}.{'%' * 43}",
     "SQL": f"' OR 1=1 --.{'A' * 43}",
     "60 kB": "a" * 60_000 + "." + "A" * 43,
@@ -176,11 +170,8 @@ async def test_a_session_that_ends_at_any_step_of_another_request_stays_ended(
         late.jar = dict(browser.jar)
         gate = Gate(site.store, step, after=after)
         site.through(gate)
-        other = asyncio.ensure_future(
-            late.send("GET", "/session")
-            if way == "refresh"
-            else late.send("POST", "/session", data={"csrfToken": csrf, "data": {}})
-        )
+        method, data = ("GET", None) if way == "refresh" else ("POST", {"csrfToken": csrf, "data": {}})
+        other = asyncio.ensure_future(late.send(method, "/session", data=data))
         stopped = asyncio.ensure_future(gate.reached.wait())
         await asyncio.wait({other, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -308,7 +299,6 @@ URLS = (
     {"database": f"mysql://ada:{PASSWORD}@localhost/x"},
     {"database": f"postgresql+pg8000://ada:{PASSWORD}@localhost/x"},
     {"database": f"postgresql:ada:{PASSWORD}@localhost/x"},
-    {"database": f"sqlite:///x.db?password={PASSWORD}"},
     {"database": f"{PASSWORD}"},
     {"redis": f"http://ada:{PASSWORD}@localhost"},
     {"redis": f"redis://ada:{PASSWORD}@localhost:port"},
