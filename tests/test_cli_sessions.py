@@ -33,7 +33,8 @@ class Site:
         self.url = f"sqlite:///{folder}/sojourn.db"
         self.config = folder / "sojourn.toml"
         self.config.write_text(
-            f'base_url = "http://127.0.0.1:8000"\ndatabase = "{self.url}"\n[session]\nabsolute_age = "3650d"\nstrategy = "database"\n'
+            f'base_url = "http://127.0.0.1:8000"\ndatabase = "{self.url}"\n'
+            '[session]\nabsolute_age = "3650d"\nstrategy = "database"\n'
         )
         self._run = run
 

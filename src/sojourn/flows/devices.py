@@ -9,6 +9,7 @@ from sojourn.flows.revocation import Revoker
 from sojourn.models import Device, Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionRecord, SessionStore
+from sojourn.strategies import SessionName
 
 __all__ = ["Devices"]
 
@@ -61,13 +62,13 @@ class Devices:
         record = await self._store().get(sid)
         if record is None or record.user_id != user_id:
             return False
-        await self._revoker.end_named(sid, user_id, reason)
+        await self._revoker.end(SessionName(sid, user_id), reason)
         return True
 
     async def end_named(self, sid: str, reason: str = "revoked") -> bool:
         """End a session whoever's it is; whether a record names it. One in a token ends even if none does."""
         record = await self._records.get(sid) if self._records is not None else None
-        await self._revoker.end_named(sid, record.user_id if record is not None else "", reason)
+        await self._revoker.end(SessionName(sid, record.user_id if record is not None else ""), reason)
         return record is not None
 
     async def end_others(self, user_id: str, *, but: str, reason: str = "revoked") -> Sequence[str]:

@@ -7,19 +7,30 @@ record, and no log need repeat it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 from sojourn.errors import StoreUnavailable
 from sojourn.events import Event, SessionEnded, SessionsEnded
 from sojourn.flows.failures import store_failed
-from sojourn.models import Lifetimes, Session
+from sojourn.models import Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Revocation, RevocationLog, SessionStore
+from sojourn.strategies import SessionName
 
 __all__ = ["Revoker"]
 
 # A token made elsewhere may live up to an hour longer than ours (TOK-17): an entry must outlive it too.
 _MARGIN = 3600
+
+
+class Named(Protocol):
+    """A session, or what is known of one."""
+
+    @property
+    def sid(self) -> str: ...
+
+    @property
+    def user_id(self) -> str: ...
 
 
 class Revoker:
@@ -57,21 +68,18 @@ class Revoker:
         self._ended.forget(self._clock())
         self.caught_up = True
 
-    async def end(self, session: Session[Any], reason: str) -> None:
+    async def end(self, session: Named, reason: str) -> None:
         """End this session; every token of it, older or newer, is refused from here on.
 
         Raises `StoreUnavailable` when it could not be made durable.
         """
-        await self.end_named(session.sid, session.user_id, reason)
-
-    async def end_named(self, sid: str, user_id: str, reason: str) -> None:
-        """As `end`, for whoever knows only its name and whose it is."""
         if self._sessions is not None:
-            await self._sessions.delete(sid)
+            if not await self._sessions.delete(session.sid):
+                return  # it had ended before
         else:
-            await self._append("session", sid)
-            await self._unlist((sid,))
-        await self._tell((sid,), user_id, reason)
+            await self._append("session", session.sid)
+            await self._unlist((session.sid,))
+        await self._tell((session.sid,), session.user_id, reason)
 
     async def end_user(
         self, user_id: str, reason: str, *, but: str | None = None, listed: Sequence[str] = ()
@@ -91,7 +99,7 @@ class Revoker:
         else:
             gone = [sid for sid in listed if sid != but]
             for sid in gone:
-                await self.end_named(sid, user_id, reason)
+                await self.end(SessionName(sid, user_id), reason)
         if but is None:
             await self._emit(SessionsEnded(at=self._clock(), user_id=user_id, reason=reason))
         return gone

@@ -8,7 +8,7 @@ import msgspec
 
 from sojourn.models import ClaimsT, Session, Value
 
-__all__ = ["Arrival", "Issued", "Strategy"]
+__all__ = ["Arrival", "Issued", "SessionName", "Strategy", "printable"]
 
 _LONGEST_NAME: Final = 400
 
@@ -29,12 +29,19 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     client: str | None = None
     user_agent: str | None = None
 
-    @property
-    def shown_agent(self) -> str | None:
-        """`user_agent` as a list may show it: cut to 400 characters, without what does not print."""
-        if self.user_agent is None:
-            return None
-        return "".join(letter for letter in self.user_agent[:_LONGEST_NAME] if letter.isprintable()) or None
+
+def printable(text: str | None) -> str | None:
+    """What a list may show of a text from outside: 400 characters at most, without what does not print."""
+    if text is None:
+        return None
+    return "".join(character for character in text[:_LONGEST_NAME] if character.isprintable()) or None
+
+
+class SessionName(msgspec.Struct, frozen=True):
+    """Which session a token belongs to, and whose that is."""
+
+    sid: str
+    user_id: str
 
 
 class Strategy(Protocol[ClaimsT]):
@@ -42,6 +49,13 @@ class Strategy(Protocol[ClaimsT]):
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also when it expired within its grace; raises `TokenError` with the step."""
+        ...
+
+    async def owned(self, token: str) -> SessionName | None:
+        """The session that this token belongs to, whether it is good now or not; None if the token proves nothing.
+
+        Whoever signs out ends that one: a session that is refused for a reason that passes would come back.
+        """
         ...
 
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
