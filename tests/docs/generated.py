@@ -24,10 +24,11 @@ from sojourn.pages import texts
 from sojourn.policy import lifecycle
 from sojourn.refusals import COMMON_ERRORS, Explanation, explain, public, sessions, sign_in
 from tests.docs.blocks import PAGES, ROOT
+from tests.docs.statements import statements_of_postgres, statements_of_sqlite
 
 __all__ = ["PARTS", "parts_of", "written"]
 
-_PART = re.compile(r"<!-- generated: ([a-z0-9_./ -]+) -->\n.*?<!-- end of generated -->", re.DOTALL)
+_PART = re.compile(r"<!-- generated: ([A-Za-z0-9_./ -]+) -->\n.*?<!-- end of generated -->", re.DOTALL)
 _CODES: Final = (
     "session_missing",
     "session_invalid",
@@ -135,6 +136,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "provider steps": lambda: _steps(sign_in.OAUTH),
     "events": _events,
     "commands": _commands,
+    "statements of SQLite": statements_of_sqlite,
+    "statements of PostgreSQL": statements_of_postgres,
     "names in sojourn": lambda: _names(sojourn),
     "names in sojourn.providers": lambda: _names(providers),
     "names in sojourn.adapters.fastapi": lambda: _names(fastapi),
