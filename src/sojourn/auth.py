@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self
@@ -15,7 +14,6 @@ from sojourn.errors import ConfigError, StoreUnavailable, TokenError
 from sojourn.events import Dispatcher, Event
 from sojourn.flows.failures import session_missing, store_failed, unauthorized, unavailable
 from sojourn.flows.hosts import StrangeHosts
-from sojourn.flows.housekeeping import keep_tidy
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
@@ -29,6 +27,7 @@ from sojourn.tokens import NextAuthV4
 
 if TYPE_CHECKING:
     from sojourn.endpoints import Endpoints
+    from sojourn.flows.housekeeping import Housekeeper
     from sojourn.flows.provider_tokens import TokenVault
     from sojourn.oauth.client import OAuthClient
     from sojourn.oauth.token_endpoint import ProviderTokens
@@ -108,7 +107,6 @@ class Auth(Generic[ClaimsT]):
         self._emit = emit = Dispatcher(config.on_event)
         self._hosts = StrangeHosts(config.base, config.trusted_proxies, clock, emit)
         self._catch_up_at = 0
-        self._tidying: asyncio.Task[None] | None = None
         keyring = Keyring(config.secrets)
         self._names = cookie_names(
             config.compat,
@@ -170,6 +168,12 @@ class Auth(Generic[ClaimsT]):
         return TokenVault(NextAuthV4(self._keyring, salt=SEAL_PURPOSE), self._users)
 
     @cached_property
+    def _housekeeper(self) -> Housekeeper:
+        from sojourn.flows.housekeeping import Housekeeper
+
+        return Housekeeper(self._stores.sessions, self._clock, self._emit)
+
+    @cached_property
     def _endpoints(self) -> Endpoints[ClaimsT]:
         # A third of all the code, and who mounts nothing but checks tokens never needs it.
         from sojourn.assembly import assemble
@@ -202,16 +206,13 @@ class Auth(Generic[ClaimsT]):
             await self._emit(store_failed(error, at=self._clock()))
         else:
             await self._catch_up()
-        loop = asyncio.get_running_loop()
-        if self._devices.are_listed and (self._tidying is None or self._tidying.get_loop() is not loop):
-            self._tidying = loop.create_task(keep_tidy(self._stores.sessions, self._clock, self._emit))
+        if self._devices.are_listed:
+            self._housekeeper.start()
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
-        tidying, self._tidying = self._tidying, None
-        if tidying is not None and tidying.get_loop() is asyncio.get_running_loop():  # else it ended with its loop
-            tidying.cancel()
-            await asyncio.wait([tidying])
+        if "_housekeeper" in self.__dict__:  # else there was nothing to keep
+            await self._housekeeper.aclose()
         if "_oauth" in self.__dict__:  # else it was never made
             await self._oauth.aclose()
         await self._stores.aclose()

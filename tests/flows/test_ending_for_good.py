@@ -273,8 +273,8 @@ def test_an_application_may_start_and_stop_in_event_loops_of_their_own() -> None
 
     async def again() -> None:
         await auth.start()
-        assert auth._tidying is not None
-        assert not auth._tidying.done()
+        assert auth._housekeeper._task is not None
+        assert not auth._housekeeper._task.done()
         await auth.aclose()
 
     asyncio.run(again())

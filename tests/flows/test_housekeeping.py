@@ -89,7 +89,7 @@ async def test_it_lasts_as_long_as_the_application(strategy: str, monkeypatch: p
         finally:
             told.append("ended")
 
-    monkeypatch.setattr("sojourn.auth.keep_tidy", tidy)
+    monkeypatch.setattr(housekeeping, "keep_tidy", tidy)
     auth = make_auth(database="memory:", session=SessionPolicy(strategy=strategy))
     for _ in range(2):  # an application may be started again
         await auth.start()

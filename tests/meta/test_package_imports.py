@@ -10,7 +10,7 @@ import pytest
 
 # The extras, and what the core itself imports only where it is used.
 EXTRAS = ["asyncpg", "cyclopts", "fastapi", "jinja2", "redis", "rich", "sqlalchemy", "starlette", "uvicorn", "pydantic"]
-LATE = ["httpx2", "joserfc", "sqlite3"]
+LATE = ["asyncio", "httpx2", "joserfc", "sqlite3"]
 # CPU time, in units of what the two libraries that every check needs cost: a ratio travels between machines.
 FLOOR = "cryptography.hazmat.primitives.ciphers.aead, msgspec"
 MOST = 2.5

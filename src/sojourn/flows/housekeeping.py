@@ -13,7 +13,7 @@ from sojourn.events import Event
 from sojourn.flows.failures import store_failed
 from sojourn.ports import Clock, SessionStore
 
-__all__ = ["BATCH", "SECONDS", "keep_tidy"]
+__all__ = ["BATCH", "SECONDS", "Housekeeper", "keep_tidy"]
 
 logger: logging.Logger = logging.getLogger("sojourn")
 
@@ -40,3 +40,26 @@ async def keep_tidy(
             await emit(store_failed(error, at=clock()))
         except Exception:
             logger.exception("expired sessions stay for now")
+
+
+class Housekeeper:
+    """Keeps tidy in the background, in the event loop that started it last."""
+
+    def __init__(self, sessions: SessionStore, clock: Clock, emit: Callable[[Event], Awaitable[None]]) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._emit = emit
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun in this event loop; one that has ended took its tasks with it."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.get_loop() is not loop:
+            self._task = loop.create_task(keep_tidy(self._sessions, self._clock, self._emit))
+
+    async def aclose(self) -> None:
+        """End it."""
+        task, self._task = self._task, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait([task])

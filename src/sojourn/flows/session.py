@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, assert_never
 
@@ -26,6 +24,7 @@ from sojourn.flows.failures import session_refused, store_failed
 from sojourn.flows.loaded import Carried, Loaded, OnceUser
 from sojourn.flows.revocation import Named, Revoker
 from sojourn.flows.view import show
+from sojourn.flows.waiting import a_moment
 from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import refresh
 from sojourn.ports import Clock, UserStore
@@ -175,7 +174,7 @@ class SessionFlow(Generic[ClaimsT]):
                 return await self._refuse(error.step, error.detail, cookie_header, client)
             except Conflict:
                 # Somebody changed or ended it meanwhile: ask again on what they left, not all at the same moment.
-                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 -- no secret
+                await a_moment()
                 continue
             return await self._written(issued, cookie_header, "update")
         raise StoreUnavailable("sessions", "the same session kept changing elsewhere at the same moment")
