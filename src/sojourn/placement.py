@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig
 from sojourn.cookies import CookieNames
@@ -24,8 +26,9 @@ def in_tokens(
     signing_keys: SigningKeys | None,
     ended: EndedSessions,
     clock: Clock,
+    make_sure: Callable[[], Awaitable[None]] | None,
 ) -> JWTStrategy[ClaimsT]:
-    """The strategy that asks no store."""
+    """The strategy that asks no store, as long as what ended elsewhere is known."""
     return JWTStrategy(
         token_format=session_format(
             config.session.token,
@@ -40,6 +43,7 @@ def in_tokens(
         ended=ended,
         clock=clock,
         budget=names.budget,
+        make_sure=make_sure,
     )
 
 
