@@ -196,8 +196,7 @@ def main() -> str:
         [
             "## Endings",
             "",
-            f"Milliseconds from the sign-out's answer until the last of the other three processes refuses the copied"
-            f" cookie by the way without I/O; {ROUNDS} sign-outs, budget 100 ms.",
+            f"Milliseconds from a sign-out's answer until three other processes refuse the copy; {ROUNDS} sign-outs.",
             "",
             "| log | p50 | p99 | longest | budget |",
             "|---|--:|--:|--:|---|",
@@ -209,7 +208,7 @@ def main() -> str:
             "|---|--:|--:|--:|---|",
             *checks(),
             "",
-            "Whether a session ended, by the form that is kept; ns for an id not looked up before, ms for a collection.",
+            "Whether a session ended, by the form that is kept; ns for an id that is new, ms for a collection.",
             "",
             "| form | entries | hit | miss | B an entry | collector |",
             "|---|--:|--:|--:|--:|--:|",

@@ -41,7 +41,7 @@ async def main(database: str, redis: str) -> None:
                 answer = await browser.send("POST", "/signout", form={"csrfToken": token, "json": "true"})
                 _say(str(answer.status))
             case "refused":
-                while auth.current(browser.cookie_header) is not None:
+                while auth.current(browser.cookie_header) is not None:  # noqa: ASYNC110
                     await asyncio.sleep(0.0005)
                 _say((await browser.load()).code or "signed_in")
             case "sid":

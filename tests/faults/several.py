@@ -58,6 +58,7 @@ async def several(count: int, database: str, redis: str = "-") -> AsyncIterator[
                 cwd=_ROOT,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
             )
             members.append(Member(process))
         for member in members:

@@ -48,21 +48,19 @@ def later(wait: str, *sites: Site) -> None:
 async def refused(copy: Browser, seconds: float = WITHIN) -> None:
     """By the way without I/O, within so many seconds."""
     async with asyncio.timeout(seconds):
-        while copy.auth.current(copy.cookie_header) is not None:
+        while copy.auth.current(copy.cookie_header) is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert (await copy.load()).code == "session_ended"
 
 
 async def told(site: Site, *states: str) -> None:
     async with asyncio.timeout(10):
-        while [event.state for event in site.told(RevocationFeed)] != list(states):
+        while [event.state for event in site.told(RevocationFeed)] != list(states):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode", ["refuse", "stall", "half", "reset"])
-async def test_f04_check_refuses_what_nobody_can_tell(
-    url: str, behind: str, proxy: ChaosProxy, mode: Any
-) -> None:
+async def test_f04_check_refuses_what_nobody_can_tell(url: str, behind: str, proxy: ChaosProxy, mode: Any) -> None:
     async with started((behind, None), (url, None)) as (cut, whole):
         ada, grace = await whole.signed_in(), await whole.signed_in()
         copy, other = copy_of(ada, cut), copy_of(grace, cut)
@@ -99,7 +97,7 @@ async def test_f04_refuse_does_not_ask(url: str, behind: str, proxy: ChaosProxy)
         assert (answer.status, set_cookies_of(answer)) == (503, [])
         await proxy.set("pass")
         async with asyncio.timeout(5):
-            while (await browser.send("GET", "/session")).status != 200:
+            while (await browser.send("GET", "/session")).status != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # nothing in a refusal waits, so nobody else would have their turn
 
 
@@ -118,9 +116,7 @@ async def test_f04_accept_goes_on_and_says_so(url: str, behind: str, proxy: Chao
 
 
 @pytest.mark.parametrize(("on_stale", "first"), [("check", 200), ("refuse", 503), ("accept", 200)])
-async def test_f01_a_log_that_is_down_at_the_start(
-    behind: str, proxy: ChaosProxy, on_stale: str, first: int
-) -> None:
+async def test_f01_a_log_that_is_down_at_the_start(behind: str, proxy: ChaosProxy, on_stale: str, first: int) -> None:
     policy = RevocationPolicy(on_stale=on_stale)
     async with started((behind, None), revocation=policy) as (before,):
         browser = await before.signed_in()
@@ -198,6 +194,6 @@ async def _signed_in(site: Site) -> Browser:
     """As soon as the store is back."""
     browser = Browser(site.auth)
     async with asyncio.timeout(5):
-        while (await browser.sign_in()).status != 200:
+        while (await browser.sign_in()).status != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return browser

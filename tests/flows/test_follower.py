@@ -94,7 +94,7 @@ class Place:
 
     async def learns(self, sid: str) -> None:
         async with asyncio.timeout(5):
-            while not self.knows(sid):
+            while not self.knows(sid):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     def told(self) -> list[str]:
@@ -221,7 +221,7 @@ async def test_it_becomes_stale_and_follows_again(at: NewPlace) -> None:
     place.go_on.set()
     await place.learns("wakes it")
     async with asyncio.timeout(5):
-        while len(place.events) < 3:
+        while len(place.events) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert place.told() == ["store_failed", "stale", "following"]
     assert place.ended.trusted_until == place.clock() + LIMIT
@@ -254,7 +254,7 @@ async def test_who_asks_at_once_shares_one_reading(at: NewPlace) -> None:
     place = await at("check")
     place.log.hold = asyncio.Event()
     asking = [asyncio.create_task(place.follower.make_sure()) for _ in range(20)]
-    while not place.log.reads:
+    while not place.log.reads:  # noqa: ASYNC110
         await asyncio.sleep(0)
     asking[0].cancel()
     place.log.hold.set()
@@ -311,7 +311,7 @@ async def test_what_is_over_is_forgotten(at: NewPlace) -> None:
     await place.end("b")
     await place.learns("b")
     async with asyncio.timeout(5):
-        while place.knows("a"):
+        while place.knows("a"):  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert len(place.ended) == 1
 
@@ -354,7 +354,7 @@ async def test_it_ends_in_the_middle_of_a_reading(at: NewPlace) -> None:
     others = asyncio.all_tasks()
     place.log.hold = asyncio.Event()
     await place.end("a")
-    while len(place.log.reads) < 2:
+    while len(place.log.reads) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert asyncio.all_tasks() > others
     await place.follower.aclose()

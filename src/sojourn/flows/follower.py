@@ -78,12 +78,14 @@ class Follower:
             self._down = True  # the caller tells
             raise
         finally:
-            if self._running is None:
-                self._running = asyncio.get_running_loop().create_task(self.run())
+            loop = asyncio.get_running_loop()
+            if self._running is None or self._running.get_loop() is not loop:
+                self._running = loop.create_task(self.run())
 
     async def aclose(self) -> None:
         """Follow no longer."""
-        tasks = {task for task in (self._running, self._reading) if task is not None and not task.done()}
+        loop = asyncio.get_running_loop()  # what ran in another ended with it
+        tasks = {task for task in (self._running, self._reading) if task is not None and task.get_loop() is loop}
         self._running = self._reading = None
         for task in tasks:
             task.cancel()
