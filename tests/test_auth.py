@@ -176,7 +176,7 @@ async def test_what_ended_before_is_taken_over_as_soon_as_the_database_is_back(t
         restarted.jar[SESSION] = copied
         async with asyncio.timeout(5):
             while (code := (await restarted.load()).code) is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
         assert code == "session_ended"
     finally:
         blocker.close()
