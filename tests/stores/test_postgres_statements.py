@@ -48,8 +48,8 @@ async def scans(connection: Any, statement: Statement) -> list[tuple[str, str]]:
     """How the plan that fits every parameter reads each table."""
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute(f"PREPARE looked_at AS {statement.text}")
-    nothing = ", ".join("NULL" for _ in statement.names)
-    explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at({nothing})")
+    nothing = f"({', '.join('NULL' for _ in statement.names)})" if statement.names else ""
+    explained = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at{nothing}")
     await connection.execute("DEALLOCATE looked_at")
     found = nodes(json.loads(explained)[0]["Plan"])
     return [(node["Relation Name"], node["Node Type"]) for node in found if node["Node Type"].endswith("Scan")
@@ -57,7 +57,7 @@ async def scans(connection: Any, statement: Statement) -> list[tuple[str, str]]:
 
 
 def test_every_statement_is_looked_at() -> None:
-    assert set(STATEMENTS) == set(postgres_statements.__all__) - {"PAGE", "Statement", "compiled"}
+    assert set(STATEMENTS) == set(postgres_statements.__all__) - {"CHANNEL", "PAGE", "Statement", "compiled"}
 
 
 async def test_each_finds_its_rows_by_an_index(full: Any) -> None:
@@ -65,7 +65,7 @@ async def test_each_finds_its_rows_by_an_index(full: Any) -> None:
         found = await scans(full, statement)
         # One row, one page: PostgreSQL reads the counters whole because that is shorter than their index.
         assert [scan for scan in found if scan[1] == "Seq Scan" and scan[0] != "sojourn_counters"] == [], name
-        assert bool(found) == ("WHERE" in statement.text), name
+        assert bool(found) == ("WHERE" in statement.text or "max(" in statement.text), name
 
 
 async def test_even_the_counter_has_an_index(full: Any) -> None:
@@ -104,9 +104,12 @@ def test_nothing_that_counts_or_appends_is_asked_twice() -> None:
         "GET_BY_USERNAME",
         "GET_SESSION",
         "GET_SESSION_WITH_USER",
+        "CONFIRM",
+        "LATEST",
         "LIST_ACCOUNTS",
         "LIST_SESSIONS",
         "READ",
+        "STANDBY",
     }
 
 
