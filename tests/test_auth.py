@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Annotated, Literal
 
@@ -173,7 +174,10 @@ async def test_what_ended_before_is_taken_over_as_soon_as_the_database_is_back(t
         await restarted.auth.start()
         blocker.close()
         restarted.jar[SESSION] = copied
-        assert (await restarted.load()).code == "session_ended"
+        async with asyncio.timeout(5):
+            while (code := (await restarted.load()).code) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert code == "session_ended"
     finally:
         blocker.close()
         await restarted.auth.aclose()

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
+from sojourn.config import AuthConfig, Pages, RateLimit, RevocationPolicy, SessionPolicy
 from sojourn.errors import ConfigError
 from sojourn.models import Claims
 from sojourn.providers import Credentials, GitHub
@@ -90,6 +90,17 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("session.max_age", {"session": SessionPolicy(max_age="400d", absolute_age="400d")}),
         ("session.leeway", {"session": SessionPolicy(leeway="10m")}),
         ("rate_limit.sign_in", {"rate_limit": RateLimit(sign_in="often")}),
+        ("revocation.on_stale", {"revocation": RevocationPolicy(on_stale="hope")}),
+        ("revocation.staleness_limit", {"revocation": RevocationPolicy(staleness_limit="4s")}),
+        ("revocation.staleness_limit", {"revocation": RevocationPolicy(staleness_limit="soon")}),
+        (
+            "revocation",
+            {
+                "database": "memory:",
+                "session": SessionPolicy(strategy="database"),
+                "revocation": RevocationPolicy(on_stale="refuse"),
+            },
+        ),
         ("providers[1].id", {"providers": [Credentials(authorize=lambda form: None)] * 2}),
         ("database", {"providers": [Credentials()]}),
         ("compat_tables", {"compat_tables": "yes"}),
@@ -114,6 +125,14 @@ def test_each_mistake_is_refused_by_key(key: str, settings: dict[str, Any]) -> N
 def test_rate_limits_are_on_unless_switched_off() -> None:
     assert build().rate == (10, 300)
     assert build(rate_limit=RateLimit(sign_in=None)).rate is None
+
+
+def test_endings_are_checked_after_a_minute_unless_said_otherwise() -> None:
+    assert (build().staleness_limit, build().on_stale) == (60, "check")
+    stored = build(database="memory:", session=SessionPolicy(strategy="database"), revocation=RevocationPolicy())
+    assert stored.on_stale == "check"
+    told = build(revocation=RevocationPolicy(staleness_limit="5s", on_stale="accept"))
+    assert (told.staleness_limit, told.on_stale) == (5, "accept")
 
 
 def test_a_shared_domain_contains_the_host() -> None:

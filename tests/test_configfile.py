@@ -49,6 +49,11 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert config.rate == (5, 60)
 
 
+def test_a_file_says_how_long_to_trust(tmp_path: Path) -> None:
+    config = read(tmp_path, FILE + '[revocation]\nstaleness_limit = "2m"\non_stale = "refuse"\n')
+    assert (config.staleness_limit, config.on_stale) == (120, "refuse")
+
+
 def test_the_environment_wins(tmp_path: Path) -> None:
     config = read(
         tmp_path,
@@ -57,6 +62,8 @@ def test_the_environment_wins(tmp_path: Path) -> None:
             "SOJOURN_SESSION_MAX_AGE": "1h",
             "SOJOURN_SESSION_MAX_CHUNKS": "2",
             "SOJOURN_RATE_LIMIT_SIGN_IN": "1/1s",
+            "SOJOURN_REVOCATION_STALENESS_LIMIT": "10s",
+            "SOJOURN_REVOCATION_ON_STALE": "accept",
             "SOJOURN_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1",
             "SOJOURN_SECRETS": json.dumps([SECRET[::-1], SECRET]),
             "SOJOURN_PROVIDERS": json.dumps([{"type": "credentials"}]),
@@ -66,6 +73,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert config.lifetimes.max_age == 3600
     assert config.session.max_chunks == 2
     assert config.rate == (1, 1)
+    assert (config.staleness_limit, config.on_stale) == (10, "accept")
     assert config.secrets == (SECRET[::-1], SECRET)
     assert [provider.id for provider in config.providers] == ["credentials"]
 

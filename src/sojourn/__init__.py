@@ -9,7 +9,7 @@ from sojourn.errors import ClaimsTooLarge, ConfigError, SojournError, StoreUnava
 from sojourn.events import Event
 from sojourn.flows.loaded import Loaded
 from sojourn.models import Account, Claims, Device, Profile, Session, User
-from sojourn.settings import Pages, RateLimit, SessionPolicy
+from sojourn.settings import Pages, RateLimit, RevocationPolicy, SessionPolicy
 
 __all__ = [
     "Account",
@@ -26,6 +26,7 @@ __all__ = [
     "Pages",
     "Profile",
     "RateLimit",
+    "RevocationPolicy",
     "Session",
     "SessionPolicy",
     "SignInAttempt",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from sojourn import stores
 from sojourn.callbacks import Callbacks
-from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy, warn_of_size
+from sojourn.config import AuthConfig, Pages, RateLimit, RevocationPolicy, SessionPolicy, warn_of_size
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, StoreUnavailable, TokenError
 from sojourn.events import Dispatcher, Event
@@ -18,7 +18,7 @@ from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
 from sojourn.models import Claims, ClaimsT, Device, Session
-from sojourn.placement import devices_of, in_store, in_tokens, records_in, revoker_of
+from sojourn.placement import devices_of, follower_of, in_store, in_tokens, records_in, revoker_of
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Transport, system_clock
 from sojourn.providers import Provider
@@ -27,6 +27,7 @@ from sojourn.tokens import NextAuthV4
 
 if TYPE_CHECKING:
     from sojourn.endpoints import Endpoints
+    from sojourn.flows.follower import Follower
     from sojourn.flows.housekeeping import Housekeeper
     from sojourn.flows.provider_tokens import TokenVault
     from sojourn.oauth.client import OAuthClient
@@ -60,6 +61,7 @@ class Auth(Generic[ClaimsT]):
         callbacks: Callbacks[ClaimsT] | None = None,
         on_event: Callable[[Event], Awaitable[None] | None] | None = None,
         rate_limit: RateLimit | None = None,
+        revocation: RevocationPolicy | None = None,
         pages: Pages | None = None,
         signing_keys: Sequence[str] = (),
         cookie_domain: str | None = None,
@@ -82,6 +84,7 @@ class Auth(Generic[ClaimsT]):
             callbacks=callbacks,
             on_event=on_event,
             rate_limit=rate_limit,
+            revocation=revocation,
             pages=pages,
             signing_keys=signing_keys,
             cookie_domain=cookie_domain,
@@ -106,7 +109,6 @@ class Auth(Generic[ClaimsT]):
         self._clock = clock
         self._emit = emit = Dispatcher(config.on_event)
         self._hosts = StrangeHosts(config.base, config.trusted_proxies, clock, emit)
-        self._catch_up_at = 0
         keyring = Keyring(config.secrets)
         self._names = cookie_names(
             config.compat,
@@ -126,9 +128,19 @@ class Auth(Generic[ClaimsT]):
         keys = SigningKeys(config.signing_keys) if config.signing_keys else None
         self._verifier: JWTStrategy[ClaimsT] | None = None
         self._strategy: Strategy[ClaimsT]
+        self._follower: Follower | None = None
         if config.session.strategy == "jwt":
+            if stores.are_shared(config.database, config.redis):
+                self._follower = follower_of(config, self._stores, ended=ended, clock=clock, emit=emit)
             self._strategy = self._verifier = in_tokens(
-                config, self._stores, names=self._names, keyring=keyring, signing_keys=keys, ended=ended, clock=clock
+                config,
+                self._stores,
+                names=self._names,
+                keyring=keyring,
+                signing_keys=keys,
+                ended=ended,
+                clock=clock,
+                make_sure=self._follower.make_sure if self._follower is not None else None,
             )
         else:
             self._strategy = in_store(config, self._stores, ended=ended, clock=clock)
@@ -196,16 +208,22 @@ class Auth(Generic[ClaimsT]):
         )
 
     async def start(self) -> None:
-        """Open the stores and take over what ended before; a database that is down is not fatal.
+        """Open the stores, take over what ended before and follow what ends; a database that is down is not fatal.
 
         Raises `ConfigError` for a database setting that can never work.
         """
+        down: StoreUnavailable | None = None
         try:
             await self._stores.start()
         except StoreUnavailable as error:
-            await self._emit(store_failed(error, at=self._clock()))
-        else:
-            await self._catch_up()
+            down = error
+        if self._follower is not None:
+            try:
+                await self._follower.start()
+            except StoreUnavailable as error:
+                down = down or error
+        if down is not None:
+            await self._emit(store_failed(down, at=self._clock()))
         if self._devices.are_listed:
             self._housekeeper.start()
 
@@ -213,26 +231,24 @@ class Auth(Generic[ClaimsT]):
         """Close the stores and the connections to providers."""
         if "_housekeeper" in self.__dict__:  # else there was nothing to keep
             await self._housekeeper.aclose()
+        if self._follower is not None:
+            await self._follower.aclose()
         if "_oauth" in self.__dict__:  # else it was never made
             await self._oauth.aclose()
         await self._stores.aclose()
 
     async def handle(self, request: Request) -> Response:
         """Answer a request under `base_path`."""
-        if not self._revoker.caught_up:
-            await self._catch_up()
         return await self._endpoints.handle(request)
 
     async def load(self, request: Request) -> Loaded[ClaimsT]:
         """The session of a request, extended if it is due; `cookies` of the result belong on the response."""
-        if not self._revoker.caught_up:
-            await self._catch_up()
         loaded = await self._sessions.load(request.headers.get("cookie", ""), request.client)
         return loaded if loaded.step != "missing" else await self._hosts.explained(request, loaded)
 
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
         """The session of a Cookie header when it is good as it is: no I/O, no await. `None`: ask `load`."""
-        return self._sessions.current(cookie_header) if self._revoker.caught_up else None
+        return self._sessions.current(cookie_header)
 
     def unauthorized(self, loaded: Loaded[Any]) -> Response:
         """401 with `WWW-Authenticate`, or 503 with `Retry-After` when nobody can tell who is signed in."""
@@ -250,7 +266,8 @@ class Auth(Generic[ClaimsT]):
     def verify(self, token: str) -> Session[ClaimsT]:
         """The session that a token carries, without I/O; raises `TokenError` with the step that refused.
 
-        Only where sessions live in their tokens; `find` serves both strategies.
+        Only where sessions live in their tokens; `find` serves both strategies. The step `stale`, of code
+        `unavailable`, says nothing against the token: it is not known what ended elsewhere, and `find` may know.
         """
         return self._tokens("verify").verify(token)
 
@@ -301,14 +318,3 @@ class Auth(Generic[ClaimsT]):
         None if nothing is kept, or nothing that a secret of this server opens. Raises `StoreUnavailable`.
         """
         return await self._vault.of(user_id, provider) if self._vault is not None else None
-
-    async def _catch_up(self) -> None:
-        # A database that was down at the start must not let in what ended before: tried once a second until it answers.
-        now = self._clock()
-        if now < self._catch_up_at:
-            return
-        self._catch_up_at = now + 1
-        try:
-            await self._revoker.catch_up()
-        except StoreUnavailable as error:
-            await self._emit(store_failed(error, at=self._clock()))

@@ -16,9 +16,18 @@ from sojourn.events import Event
 from sojourn.models import Claims, ClaimsT, Lifetimes, Value
 from sojourn.policy.origin import BaseURL, TrustedProxies, parse_base_url
 from sojourn.providers import Provider
-from sojourn.settings import Pages, RateLimit, SessionPolicy, TokenKind
+from sojourn.settings import OnStale, Pages, RateLimit, RevocationPolicy, SessionPolicy, TokenKind
 
-__all__ = ["AuthConfig", "Compat", "Pages", "RateLimit", "SessionPolicy", "TokenKind", "warn_of_size"]
+__all__ = [
+    "AuthConfig",
+    "Compat",
+    "Pages",
+    "RateLimit",
+    "RevocationPolicy",
+    "SessionPolicy",
+    "TokenKind",
+    "warn_of_size",
+]
 
 logger: logging.Logger = logging.getLogger("sojourn")
 
@@ -53,6 +62,8 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
     trusted_proxies: TrustedProxies
     on_event: Callable[[Event], Awaitable[None] | None] | None = None
     rate: tuple[int, int] | None = None
+    staleness_limit: int
+    on_stale: OnStale
     pages: Pages = msgspec.field(default_factory=Pages)
     cookie_domain: str | None = None
     site_name: str = ""
@@ -75,6 +86,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
         callbacks: Callbacks[ClaimsT] | None = None,
         on_event: Callable[[Event], Awaitable[None] | None] | None = None,
         rate_limit: RateLimit | None = None,
+        revocation: RevocationPolicy | None = None,
         pages: Pages | None = None,
         signing_keys: Sequence[str] = (),
         cookie_domain: str | None = None,
@@ -101,6 +113,8 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
         policy = session or SessionPolicy()
         _check_urls(database=database, redis=redis)
         policy.check_place(database, redis)
+        endings = revocation or RevocationPolicy()
+        endings.check_place(policy.strategy)
         _check_tables(compat_tables, database, providers)
         chosen = pages or Pages()
         chosen.check()
@@ -120,6 +134,8 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
             trusted_proxies=TrustedProxies(trusted_proxies),
             on_event=on_event,
             rate=(rate_limit or RateLimit()).rates(),
+            staleness_limit=endings.limit(),
+            on_stale=endings.on_stale,  # type: ignore[arg-type]  # judged with the limit
             pages=chosen,
             cookie_domain=_cookie_domain(cookie_domain, base),
             site_name=site_name or base.host,

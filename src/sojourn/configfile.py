@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from sojourn.callbacks import Callbacks
-from sojourn.config import AuthConfig, Pages, RateLimit, SessionPolicy
+from sojourn.config import AuthConfig, Pages, RateLimit, RevocationPolicy, SessionPolicy
 from sojourn.errors import ConfigError
 from sojourn.models import ClaimsT, Profile
 from sojourn.providers import OIDC, Credentials, GitHub, Google, OAuth, Provider
@@ -21,9 +21,10 @@ __all__ = ["load"]
 _TEXTS = ("secret", "base_url", "database", "redis", "compat", "cookie_domain", "site_name")
 _SWITCHES = ("compat_tables",)
 _LISTS = ("secrets", "trusted_proxies", "signing_keys")
-_TABLES: dict[str, type[SessionPolicy | RateLimit | Pages]] = {
+_TABLES: dict[str, type[SessionPolicy | RateLimit | RevocationPolicy | Pages]] = {
     "session": SessionPolicy,
     "rate_limit": RateLimit,
+    "revocation": RevocationPolicy,
     "pages": Pages,
 }
 _KEYS = (*_TEXTS, *_SWITCHES, *_LISTS, *_TABLES, "providers")

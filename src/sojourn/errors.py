@@ -35,6 +35,7 @@ _COARSE: Final = {
     "expired": "session_expired",
     "absolute_age": "session_expired",
     "ended": "session_ended",
+    "stale": "unavailable",
 }
 
 
@@ -73,7 +74,10 @@ class TokenError(SojournError):
 
     @property
     def code(self) -> str:
-        """One of `session_missing`, `session_invalid`, `session_expired`, `session_ended`."""
+        """One of `session_missing`, `session_invalid`, `session_expired`, `session_ended`.
+
+        Or `unavailable`, which is no verdict on the token: it cannot be told now, and is a 503.
+        """
         return _COARSE.get(self.step, "session_invalid")
 
 

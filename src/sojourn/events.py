@@ -17,6 +17,7 @@ __all__ = [
     "AccountLinked",
     "Dispatcher",
     "Event",
+    "RevocationFeed",
     "SessionEnded",
     "SessionMissing",
     "SessionRefreshed",
@@ -140,6 +141,17 @@ class StoreFailed(Event, frozen=True, kw_only=True):
     step: str
     cause: str
     fix: str
+
+
+class RevocationFeed(Event, frozen=True, kw_only=True):
+    """What ended in other processes has not been known for `staleness_limit` (`state="stale"`), or is known again
+    (`"following"`). `known_at` is when all was known, and 0 if it never was; `on_stale` is what happens meanwhile."""
+
+    name: ClassVar[str] = "revocation_feed"
+    level: ClassVar[int] = logging.WARNING
+    state: str
+    known_at: int
+    on_stale: str
 
 
 class Dispatcher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sojourn.claims import ClaimsCodec
 from sojourn.config import AuthConfig
@@ -20,7 +20,10 @@ from sojourn.stores import Stores, is_lasting
 from sojourn.strategies import JWTStrategy, Strategy
 from sojourn.tokens.formats import session_format
 
-__all__ = ["devices_of", "in_store", "in_tokens", "records_in", "records_of", "revoker_of"]
+if TYPE_CHECKING:
+    from sojourn.flows.follower import Follower
+
+__all__ = ["devices_of", "follower_of", "in_store", "in_tokens", "records_in", "records_of", "revoker_of"]
 
 
 def records_in(config: AuthConfig[Any]) -> StoreKind | None:
@@ -80,8 +83,11 @@ def in_tokens(
     signing_keys: SigningKeys | None,
     ended: EndedSessions,
     clock: Clock,
+    make_sure: Callable[[], Awaitable[None]] | None,
 ) -> JWTStrategy[ClaimsT]:
-    """The strategy whose checks ask no store; a list of its sessions is kept where it lasts."""
+    """The strategy whose checks ask no store, as long as what ended elsewhere is known; a list of its sessions is kept
+    where it lasts.
+    """
     return JWTStrategy(
         token_format=session_format(
             config.session.token,
@@ -97,6 +103,28 @@ def in_tokens(
         clock=clock,
         budget=names.budget,
         records=records_of(config, stores),
+        make_sure=make_sure,
+    )
+
+
+def follower_of(
+    config: AuthConfig[Any],
+    stores: Stores,
+    *,
+    ended: EndedSessions,
+    clock: Clock,
+    emit: Callable[[Event], Awaitable[None]],
+) -> Follower:
+    """Who learns of what other processes end."""
+    from sojourn.flows.follower import Follower
+
+    return Follower(
+        log=stores.revocations,
+        ended=ended,
+        limit=config.staleness_limit,
+        on_stale=config.on_stale,
+        clock=clock,
+        emit=emit,
     )
 
 

@@ -209,6 +209,14 @@ class RevocationLog(Protocol):
         """Everything after this position, and the position to go on from."""
         ...
 
+    async def wait(self, after: int, seconds: float) -> None:
+        """Return when there may be entries after this position, and after so many seconds in any case.
+
+        It may return too early. A caller who is cancelled leaves nothing behind, and what could not be heard raises
+        `StoreUnavailable`; the next call then begins anew.
+        """
+        ...
+
 
 class TransportRequest(Value, frozen=True, kw_only=True):
     """One request to a provider, built by a pure half in `oauth/`.

@@ -12,14 +12,26 @@ from sojourn.durations import Duration, seconds, times_per
 from sojourn.errors import ConfigError
 from sojourn.models import Lifetimes
 
-__all__ = ["Pages", "RateLimit", "SessionPolicy", "StoreKind", "StrategyKind", "TokenKind", "shown"]
+__all__ = [
+    "OnStale",
+    "Pages",
+    "RateLimit",
+    "RevocationPolicy",
+    "SessionPolicy",
+    "StoreKind",
+    "StrategyKind",
+    "TokenKind",
+    "shown",
+]
 
 StrategyKind = Literal["jwt", "database"]
 StoreKind = Literal["database", "redis"]
+OnStale = Literal["check", "refuse", "accept"]
 TokenKind = Literal["jwe", "HS256", "EdDSA", "Ed25519", "ES256", "RS256"]
 
 # What goes into a Location header as it is: printable ASCII, and no second slash that would name a host.
 _PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+_SHORTEST_STALENESS = 5
 _LONGEST_COOKIE = 400 * 86400  # RFC 6265bis 5.5
 
 
@@ -119,6 +131,34 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         elif database is None:
             fix = 'session.strategy = "database" keeps sessions there: give its URL, or redis and store = "redis".'
             raise ConfigError("database", "nothing", fix)
+
+
+class RevocationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a process trusts what it knows of endings elsewhere, when it cannot ask.
+
+    `staleness_limit`: from when it last knew all of them. `on_stale`: what happens then to sessions in tokens: `check`
+    asks the log in each request and answers 503 if that fails, `refuse` answers 503, `accept` goes on.
+    """
+
+    staleness_limit: Duration = "1m"
+    on_stale: str = "check"
+
+    def limit(self) -> int:
+        """`staleness_limit` in seconds; refuses what cannot work."""
+        if self.on_stale not in get_args(OnStale):
+            fix = f"Choose one of {', '.join(get_args(OnStale))}."
+            raise ConfigError("revocation.on_stale", shown(self.on_stale), fix)
+        limit = seconds(self.staleness_limit, "revocation.staleness_limit")
+        if limit < _SHORTEST_STALENESS:
+            fix = f"Choose {_SHORTEST_STALENESS} s or more: endings are asked for once a second."
+            raise ConfigError("revocation.staleness_limit", f"{limit} s", fix)
+        return limit
+
+    def check_place(self, strategy: str) -> None:
+        """Refuses to be set where nothing could be stale."""
+        if strategy == "database" and self != RevocationPolicy():
+            fix = "A stored session is looked up in each request: leave the table out."
+            raise ConfigError("revocation", 'a setting with strategy="database"', fix)
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from sojourn.stores import postgres, postgres_sessions, sql, sqlite_sessions
+from sojourn.stores import postgres, postgres_channel, postgres_sessions, sql, sqlite_sessions
 from sojourn.stores.postgres import PostgresDatabase
 from sojourn.stores.schema import SQLITE_CREATE
 from tests.servers.postgres import a_server
@@ -66,7 +66,8 @@ ASKED: Final[Mapping[str, str]] = {
     "counters.clear": "a right password",
     "once.spend": "a provider's answer",
     "revocations.append": "signing out, with sessions in tokens",
-    "revocations.read": "the start of a process, with sessions in tokens; `sojourn doctor`",
+    "revocations.read": "the start of a process and whenever something ended, with sessions in tokens; `sojourn doctor`",
+    "revocations.wait": "every process with sessions in tokens, all the time, in the background",
 }
 """Each call of the stores, in the page's order, and what makes it."""
 
@@ -76,6 +77,7 @@ _STORES: Final[Mapping[str, str]] = {
     "CounterStore": "counters",
     "OnceStore": "once",
     "RevocationLog": "revocations",
+    "Channel": "revocations",
 }
 
 
@@ -122,7 +124,8 @@ def calls_of_sqlite() -> dict[str, list[str]]:
 
 def calls_of_postgres() -> dict[str, list[str]]:
     """The calls that ask each statement of PostgreSQL, by its name."""
-    return {name: [*asked_by(postgres, name), *asked_by(postgres_sessions, name)] for name in STATEMENTS}
+    modules = (postgres, postgres_sessions, postgres_channel)
+    return {name: [call for module in modules for call in asked_by(module, name)] for name in STATEMENTS}
 
 
 def statements_of_sqlite() -> str:

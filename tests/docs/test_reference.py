@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from sojourn import Auth, AuthConfig, Callbacks, Pages, Profile, RateLimit, SessionPolicy, configfile
+from sojourn import (
+    Auth,
+    AuthConfig,
+    Callbacks,
+    Pages,
+    Profile,
+    RateLimit,
+    RevocationPolicy,
+    SessionPolicy,
+    configfile,
+)
 from sojourn.http import Request
 from sojourn.providers import OIDC, Credentials, GitHub, Google, OAuth
 from tests.docs.blocks import ROOT
@@ -53,6 +63,7 @@ def test_every_argument_of_auth_is_documented() -> None:
         "claims",
         "callbacks",
         "rate_limit",
+        "revocation",
         "pages",
         "site_name",
         "clock",
@@ -70,7 +81,9 @@ def test_auth_and_its_configuration_take_the_same_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "kind"), [("session", SessionPolicy), ("rate_limit", RateLimit), ("pages", Pages)], ids=str
+    ("heading", "kind"),
+    [("session", SessionPolicy), ("rate_limit", RateLimit), ("revocation", RevocationPolicy), ("pages", Pages)],
+    ids=str,
 )
 def test_every_field_of_a_table_is_documented_with_its_default(heading: str, kind: type[Any]) -> None:
     assert rows(heading) == {name: said(default) for name, default in defaults_of(kind).items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sojourn import RevocationPolicy
 from sojourn.events import StoreFailed
 from tests.faults.site import BACK_WITHIN, Site, back, under_load
 from tests.servers.proxy import ChaosProxy
@@ -57,7 +58,7 @@ async def test_f02_f06_it_goes_away_under_load_and_comes_back(stored: Site, prox
 
 
 async def test_f02_sessions_in_tokens_do_not_notice(behind: str, proxy: ChaosProxy) -> None:
-    site = Site(behind, "jwt")
+    site = Site(behind, "jwt", revocation=RevocationPolicy(on_stale="accept"))
     await site.auth.start()
     browser = await site.signed_in()
     await proxy.set("refuse")

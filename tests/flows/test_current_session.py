@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from sojourn import Auth, Claims
+from sojourn import Auth, Claims, TokenError
 from sojourn.flows import session as module
 from sojourn.ports import Revocation
 from sojourn.testing import DrivenClock
@@ -98,3 +99,37 @@ async def test_memory_is_bounded(auth: Auth[Any], monkeypatch: pytest.MonkeyPatc
         header = header_for(auth, f"number={number}")
         assert auth.current(header) == auth.current(header) is not None
     assert len(auth._sessions._known) == 1
+
+
+async def test_what_may_be_unknown_is_not_answered(auth: Auth[Any], clock: DrivenClock) -> None:
+    header = header_for(auth)
+    token = header.partition(f"{SESSION}=")[2]
+    for _ in range(3):
+        assert auth.current(header) is not None
+    ended = auth._tokens("verify").ended
+    ended.trusted_until = clock() + 1
+    assert auth.current(header) is not None
+    assert auth.verify(token).user_id == "ada"
+    clock.advance(1)
+    assert auth.current(header) is None
+    with pytest.raises(TokenError) as caught:
+        auth.verify(token)
+    assert (caught.value.step, caught.value.code) == ("stale", "unavailable")
+    ended.end(Revocation(kind="user", subject="ada", at=clock(), forget_after=clock() + 900))
+    with pytest.raises(TokenError, match="ended"):
+        auth.verify(token)
+
+
+async def test_an_auth_that_was_never_started_asks_the_log_for_a_request_and_knows_nothing_without(
+    tmp_path: Path, clock: DrivenClock
+) -> None:
+    auth = make_auth(clock, database=f"sqlite:///{tmp_path / 'sojourn.db'}")
+    header = header_for(auth)
+    token = header.partition(f"{SESSION}=")[2]
+    with pytest.raises(TokenError, match="stale"):
+        auth.verify(token)
+    assert auth.current(header) is None
+    assert (await auth.find(token)).user_id == "ada"
+    assert auth.current(header) is not None
+    assert auth.verify(token).user_id == "ada"
+    await auth.aclose()

@@ -63,6 +63,19 @@ def test_told_twice_the_later_forget_after_counts() -> None:
     assert len(found) == 0
 
 
+def test_what_is_told_again_takes_no_room() -> None:
+    found = ended(*[("session", "s", 0, 9000), ("user", "u", 5, 9000)] * 100)
+    assert sum(map(len, found._groups.values())) == 2
+
+
+def test_much_is_forgotten_in_parts() -> None:
+    found = ended(*[("session", f"s{number}", 0, 1000) for number in range(25_000)])
+    for left in (15_000, 5_000, 0):
+        found.forget(1100)
+        assert len(found) == left
+    assert not found._groups
+
+
 def test_an_unknown_kind_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="device"):
         ended(("device", "d", 0, 1))

@@ -62,7 +62,7 @@ async def scans(connection: Any, statement: Statement) -> list[tuple[str, str]]:
 
 
 def test_every_statement_is_looked_at() -> None:
-    assert set(STATEMENTS) == set(postgres_statements.__all__) - {"PAGE", "Statement", "compiled"}
+    assert set(STATEMENTS) == set(postgres_statements.__all__) - {"CHANNEL", "PAGE", "Statement", "compiled"}
 
 
 async def test_each_finds_its_rows_by_an_index(full: Any) -> None:
@@ -70,7 +70,7 @@ async def test_each_finds_its_rows_by_an_index(full: Any) -> None:
         found = await scans(full, statement)
         # One row, one page: PostgreSQL reads the counters whole because that is shorter than their index.
         assert [scan for scan in found if scan[1] == "Seq Scan" and scan[0] != "sojourn_counters"] == [], name
-        assert bool(found) == ("WHERE" in statement.text), name
+        assert bool(found) == ("WHERE" in statement.text or "max(" in statement.text), name
 
 
 async def test_even_the_counter_has_an_index(full: Any) -> None:
@@ -110,6 +110,7 @@ def test_nothing_that_counts_or_appends_is_asked_twice() -> None:
         "GET_BY_USERNAME",
         "GET_SESSION",
         "GET_SESSION_WITH_USER",
+        "LATEST",
         "LIST_ACCOUNTS",
         "LIST_SESSIONS",
         "READ",

@@ -40,7 +40,7 @@ async def test_sign_in_twice_sign_out_and_restart(url: str) -> None:
     clock.advance("1h")
     await browser.sign_in()
     (again,) = await rows(url, "SELECT * FROM users")
-    assert again["id"] == user["id"] == auth.verify(browser.jar[SESSION]).user_id
+    assert again["id"] == user["id"] == (await auth.find(browser.jar[SESSION])).user_id
     assert again["last_login_at"] == user["last_login_at"] + 3600
     assert len(await rows(url, "SELECT * FROM accounts")) == 1
 

@@ -57,16 +57,6 @@ class Revoker:
         self._clock = clock
         self._emit = emit
         self._longest = lifetimes.max_age + lifetimes.grace_period + lifetimes.leeway + _MARGIN
-        self._position = 0
-        self.caught_up: bool = sessions is not None
-
-    async def catch_up(self) -> None:
-        """Take over what the log holds since the last time; raises `StoreUnavailable`."""
-        self._position, entries = await self._log.read(self._position)
-        for entry in entries:
-            self._ended.end(entry)
-        self._ended.forget(self._clock())
-        self.caught_up = True
 
     async def end(self, session: Named, reason: str) -> None:
         """End this session; every token of it, older or newer, is refused from here on.

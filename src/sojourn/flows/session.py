@@ -113,6 +113,8 @@ class SessionFlow(Generic[ClaimsT]):
         if verifier is None:
             return None
         now = self._clock()
+        if now >= verifier.ended.trusted_until:
+            return None
         session, until = self._known.get(cookie_header, _NOTHING)
         if session is None or now >= until or verifier.is_ended(session.sid, session.user_id, session.auth_time):
             token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)

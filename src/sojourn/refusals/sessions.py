@@ -54,6 +54,10 @@ TOKEN: Final[Mapping[str, Explanation]] = {
         "The session was ended: by signing out, by an operator, or because the user was disabled.",
         "Sign in again; a user that should not be disabled must be enabled first.",
     ),
+    "stale": Explanation(
+        "What ended in other processes has not been known for longer than revocation.staleness_limit.",
+        "Check the database or Redis, and that auth.start() ran; `await auth.find(token)` asks them itself.",
+    ),
     "unknown": Explanation(
         "The store knows no such session: it ended, it expired long ago, or somebody made the id up.",
         "Sign in again; if it happens to everybody, check that every server uses the same database or Redis.",

@@ -22,7 +22,7 @@ from sojourn.ports import (
 if TYPE_CHECKING:
     from sojourn.stores.postgres_terms import Driver
 
-__all__ = ["Stores", "is_lasting", "kind_of", "open_database", "open_stores"]
+__all__ = ["Stores", "are_shared", "is_lasting", "kind_of", "open_database", "open_stores"]
 
 _MEMORY: Final = frozenset({"memory:", "memory://", "sqlite:", "sqlite://", "sqlite:///:memory:"})
 _SQLITE: Final = "sqlite:///"
@@ -152,6 +152,11 @@ def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
 def is_lasting(url: str) -> bool:
     """Whether what is kept there outlives the process."""
     return url not in _MEMORY
+
+
+def are_shared(database: str | None, redis: str | None) -> bool:
+    """Whether endings are kept where other processes find them."""
+    return redis is not None or (database is not None and is_lasting(database))
 
 
 def kind_of(url: str) -> str:

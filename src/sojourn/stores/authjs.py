@@ -54,6 +54,7 @@ class AuthJSDatabase:
 
     async def aclose(self) -> None:
         """Finish what was asked and close the connections."""
+        self.revocations.close()
         await self._pool.aclose()
 
 

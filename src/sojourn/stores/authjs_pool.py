@@ -75,6 +75,15 @@ class AuthJSPool:
         await self.statements()
         return await self._pool.fetch_one(statement, *values)
 
+    @property
+    def driver(self) -> Driver:
+        return self._driver
+
+    async def dial(self) -> Any:
+        """A connection of the caller's own."""
+        await self.statements()
+        return await self._pool.dial()
+
     async def aclose(self) -> None:
         """Finish what was asked and close the connections."""
         looking = self._looking

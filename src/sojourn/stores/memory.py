@@ -5,6 +5,7 @@ No method waits between looking and writing, so each is one step to every other 
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -152,6 +153,7 @@ class MemoryRevocationLog:
         self._position = 0
         self._entries: list[tuple[int, Revocation]] = []
         self._sweep_at = _SWEEP_FROM
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def append(self, revocation: Revocation) -> None:
         if len(self._entries) >= self._sweep_at:
@@ -160,7 +162,20 @@ class MemoryRevocationLog:
             self._sweep_at = max(_SWEEP_FROM, 2 * len(self._entries))
         self._position += 1
         self._entries.append((self._position, revocation))
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     async def read(self, after: int = 0) -> tuple[int, Sequence[Revocation]]:
         first = bisect_right(self._entries, after, key=itemgetter(0))
         return max(after, self._position), [revocation for _, revocation in self._entries[first:]]
+
+    async def wait(self, after: int, seconds: float) -> None:
+        if self._position > after:
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait({waiting}, timeout=seconds)
+        finally:
+            self._waiting.discard(waiting)

@@ -12,6 +12,7 @@ from sojourn.errors import Conflict, StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.ports import Clock, Revocation, system_clock
 from sojourn.stores import postgres_statements as ask
+from sojourn.stores.postgres_channel import PostgresChannel
 from sojourn.stores.postgres_sessions import PostgresCounterStore, PostgresSessionStore
 from sojourn.stores.postgres_statements import PAGE, Statement
 from sojourn.stores.postgres_terms import Pool
@@ -49,6 +50,7 @@ class PostgresDatabase:
 
     async def aclose(self) -> None:
         """Finish what was asked and close the connections."""
+        self.revocations.close()
         await self._pool.aclose()
 
 
@@ -139,6 +141,7 @@ class PostgresRevocationLog:
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
+        self._channel = PostgresChannel(pool)
 
     async def append(self, revocation: Revocation) -> None:
         if not await self._pool.fetch(ask.APPEND, {**msgspec.structs.asdict(revocation), "now": self._clock()}):
@@ -153,3 +156,10 @@ class PostgresRevocationLog:
             after = rows[-1][0] if rows else after
             if len(rows) < PAGE:
                 return after, found
+
+    async def wait(self, after: int, seconds: float) -> None:
+        await self._channel.wait(after, seconds)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._channel.close()

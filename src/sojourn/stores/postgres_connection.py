@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -85,4 +86,26 @@ def never_works(error: Exception) -> ConfigError | None:
             return None
 
 
-ASYNCPG: Final = Driver(connect=_connect, ending=ending, told=told, never_works=never_works)
+async def _listen(connection: Any, channel: str) -> Callable[[float], Awaitable[None]]:
+    heard = asyncio.Event()
+
+    def tell(*_: object) -> None:
+        heard.set()
+
+    connection.add_termination_listener(tell)
+    await connection.add_listener(channel, tell)
+
+    async def hear(seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await heard.wait()
+        except TimeoutError:
+            pass
+        heard.clear()
+        if connection.is_closed():
+            raise StoreUnavailable("database", "it ended the connection that listens")
+
+    return hear
+
+
+ASYNCPG: Final = Driver(connect=_connect, ending=ending, told=told, never_works=never_works, listen=_listen)

@@ -86,6 +86,25 @@ class PostgresPool:
         with suppress(Exception):
             await connection.close(timeout=CONNECT_SECONDS)
 
+    @property
+    def driver(self) -> Driver:
+        return self._driver
+
+    async def dial(self) -> Any:
+        """A connection of the caller's own, beside those of the pool."""
+        if self._closed:
+            raise StoreUnavailable("database", "it was closed")
+        dialling = asyncio.get_running_loop().create_task(
+            dial(self._driver, self._hosts, command_timeout=STATEMENT_SECONDS, settings=SETTINGS)
+        )
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            dialling.add_done_callback(_hang_up)
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            raise _unavailable(self._driver, error) from None
+
     async def fetch(self, statement: Statement, parameters: Mapping[str, object]) -> Sequence[Any]:
         """All rows of one statement; raises `Conflict` naming the unique thing that exists already."""
         return await self._ask(statement, statement.values(parameters))

@@ -20,6 +20,7 @@ from sojourn.stores.statements import ACCOUNT_FIELDS, BATCH, REVOCATION_FIELDS
 
 __all__ = [
     "APPEND",
+    "CHANNEL",
     "CLEAR",
     "CONFIRM",
     "CREATE_WITH_ACCOUNT",
@@ -36,6 +37,7 @@ __all__ = [
     "INSERT_SESSION",
     "INSERT_USER",
     "KEEP_TOKENS",
+    "LATEST",
     "LIST_ACCOUNTS",
     "LIST_SESSIONS",
     "PAGE",
@@ -51,6 +53,9 @@ __all__ = [
     "Statement",
     "compiled",
 ]
+
+CHANNEL: Final = "sojourn_revocations"
+"""What PostgreSQL calls the place where endings are announced."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,10 +184,15 @@ _forgotten_entries = (
 APPEND: Final = compiled(
     insert(revocations)
     .from_select(["position", *REVOCATION_FIELDS], select(_next.c.value, *_values(revocations, REVOCATION_FIELDS)))
-    .returning(revocations.c.position)
+    .returning(
+        revocations.c.position,
+        # Heard at the commit, if there is one, by whoever listens to this database.
+        func.pg_notify(literal_column(f"'{CHANNEL}'"), literal_column("''")),
+    )
     .add_cte(_forgotten_entries)
 )
 """The new entry's position; no row if there is no counter, and then nothing was written."""
+LATEST: Final = compiled(statements.LATEST, repeatable=True)
 
 PAGE: Final = 10_000
 READ: Final = compiled(

@@ -99,6 +99,8 @@ class Driver:
     """An error in words that quote no values; `AnswerLost` where the connection broke."""
     never_works: Callable[[Exception], ConfigError | None]
     """What no waiting will mend."""
+    listen: Callable[[Any, str], Awaitable[Callable[[float], Awaitable[None]]]]
+    """Have a connection hear a channel; returns what then waits for word from there, so many seconds at most."""
 
 
 class Pool(Protocol):
@@ -112,6 +114,13 @@ class Pool(Protocol):
 
     async def fetch_one(self, statement: Statement, *values: object) -> Any | None:
         """The first row, if any, of a statement on the path of a request; the values in the order of its names."""
+        ...
+
+    @property
+    def driver(self) -> Driver: ...
+
+    async def dial(self) -> Any:
+        """The driver's connection, for the caller alone and theirs to end; raises `StoreUnavailable`."""
         ...
 
     async def aclose(self) -> None: ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -234,4 +234,18 @@ def _never_works(error: Exception) -> ConfigError | None:
             return None
 
 
-PSYCOPG: Final = Driver(connect=_connect, ending=_ending, told=_told, never_works=_never_works)
+async def _listen(connection: _Connection, channel: str) -> Callable[[float], Awaitable[None]]:
+    await connection.execute(f"LISTEN {channel}")
+
+    async def hear(seconds: float) -> None:
+        try:
+            async with aclosing(connection.driver.notifies(timeout=seconds, stop_after=1)) as words:
+                async for _ in words:
+                    pass
+        except TimeoutError:
+            pass
+
+    return hear
+
+
+PSYCOPG: Final = Driver(connect=_connect, ending=_ending, told=_told, never_works=_never_works, listen=_listen)

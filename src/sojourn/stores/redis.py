@@ -41,7 +41,8 @@ class RedisServer:
         self.sessions: SessionStore = RedisSessionStore(self._client, clock)
         self.counters: CounterStore = RedisCounterStore(self._client, clock)
         self.once: OnceStore = RedisOnceStore(self._client, clock)
-        self.revocations: RevocationLog = RedisRevocationLog(self._client, clock)
+        self._log = RedisRevocationLog(self._client, clock)
+        self.revocations: RevocationLog = self._log
 
     async def connect(self) -> None:
         """See that everything Sojourn does is allowed there.
@@ -57,6 +58,7 @@ class RedisServer:
 
     async def aclose(self) -> None:
         """Finish what was asked and close the connections."""
+        self._log.close()
         await self._client.aclose()
 
 

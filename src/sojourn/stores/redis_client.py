@@ -10,7 +10,7 @@ import msgspec
 from hiredis import ReplyError
 
 from sojourn.errors import ConfigError, StoreUnavailable
-from sojourn.stores.redis_link import Lost, Words
+from sojourn.stores.redis_link import Link, Lost, Words
 from sojourn.stores.redis_node import Node
 from sojourn.stores.redis_scripts import SOURCES
 from sojourn.stores.redis_topology import Topology, open_topology
@@ -108,6 +108,18 @@ class RedisClient:
                 node = await self._other(topology, command, node, Lost(f"it answered {code}", "queued"))
             else:
                 raise StoreUnavailable("redis", _told(error))
+
+    async def dial_apart(self, tag: bytes) -> Link:
+        """A connection to the server that holds the keys with this hash tag, for the caller alone, who ends it."""
+        topology = self._here()
+        try:
+            node = await topology.find(tag)
+            return await node.dial_apart()
+        except ConfigError as never:
+            raise StoreUnavailable("redis", never.seen) from None
+        except Lost as lost:
+            topology.failed()
+            raise unavailable(lost) from None
 
     async def aclose(self) -> None:
         """Finish what was asked, then close every connection."""

@@ -57,9 +57,9 @@ class Link(asyncio.Protocol):
         self._confirming = False
         self._watch: asyncio.TimerHandle | None = None
 
-    def ask(self, words: Words) -> asyncio.Future[Any]:
-        """Send a command; the answer may be a `ReplyError`. Raises `Lost` if it cannot be sent, and so may the
-        future."""
+    def ask(self, words: Words, patience: float = COMMAND) -> asyncio.Future[Any]:
+        """Send a command; the answer may be a `ReplyError`, and is late after `patience` seconds. Raises `Lost` if it
+        cannot be sent, and so may the future."""
         if self.ended is not None:
             raise Lost(self.ended, "queued")
         if len(self._waiting) >= _MOST_WAITING:
@@ -67,7 +67,7 @@ class Link(asyncio.Protocol):
         packed = pack_command(words)  # type: ignore[arg-type]  # it says one argument and means any number
         answer: asyncio.Future[Any] = self._loop.create_future()
         # At worst, one confirmation is waited for before the command goes out.
-        deadline = self._loop.time() + (COMMAND + _CONFIRM if self.confirmations else COMMAND)
+        deadline = self._loop.time() + (patience + _CONFIRM if self.confirmations else patience)
         self._waiting.append((answer, deadline))
         self._out.append(packed)
         if not self._flushing:

@@ -164,6 +164,13 @@ class Node:
             link.ask((b"ASKING",)).cancel()
         return await link.ask(words)
 
+    async def dial_apart(self) -> Link:
+        """A connection for the caller alone, who ends it; raises `Lost` or `ConfigError`."""
+        if self._closed:
+            raise Lost("it was closed", "late")
+        link, _ = await self._connect()
+        return link
+
     @property
     def peer(self) -> str:
         """The address that answers, if one does."""

@@ -5,7 +5,9 @@ In WAL mode a writer that waits for another process's lock does not stop readers
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,6 +67,8 @@ _READ: Final = sqlite_text(
     .where(revocations.c.position > bindparam("after"))
     .order_by(revocations.c.position)
 )
+_LATEST: Final = sqlite_text(statements.LATEST)
+_LOOK_EVERY: Final = 0.05  # seconds: nothing tells of another process's commit
 _FORGET_REVOCATIONS: Final = sqlite_text(
     delete(revocations).where(
         revocations.c.position.in_(
@@ -251,6 +255,15 @@ class SQLiteRevocationLog:
         rows = await self._database.read(_READ, {"after": after})
         position = rows[-1][0] if rows else after
         return position, [read_revocation(row[1:]) for row in rows]
+
+    async def wait(self, after: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            ((latest,),) = await self._database.read(_LATEST, {})
+            left = deadline - time.monotonic()
+            if latest > after or left <= 0:
+                return
+            await asyncio.sleep(min(_LOOK_EVERY, left))
 
 
 def _conflict(error: sqlite3.IntegrityError) -> Conflict | None:

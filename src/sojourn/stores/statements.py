@@ -14,6 +14,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    func,
     insert,
     literal_column,
     select,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from sojourn.models import Account, User
 from sojourn.ports import Revocation, SessionChange, SessionRecord
-from sojourn.stores.schema import accounts, sessions, users
+from sojourn.stores.schema import accounts, revocations, sessions, users
 
 __all__ = [
     "ACCOUNT_FIELDS",
@@ -40,6 +41,7 @@ __all__ = [
     "INSERT_SESSION",
     "INSERT_USER",
     "KEEP_TOKENS",
+    "LATEST",
     "LIST_ACCOUNTS",
     "LIST_SESSIONS",
     "RECORD_LOGIN",
@@ -119,6 +121,8 @@ LIST_SESSIONS: Final[Select[Any]] = (
     .where(sessions.c.user_id == bindparam("owner"), sessions.c.forget_after >= bindparam("now"))
     .order_by(sessions.c.auth_time.desc(), sessions.c.sid.desc())
 )
+LATEST: Final[Select[Any]] = select(func.coalesce(func.max(revocations.c.position), literal_column("0")))
+"""The last ending's position, 0 if none is kept."""
 
 
 # A frozen dataclass fills itself by a detour that costs a fifth of finding the row; this is its own way without it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Final, Generic
 
 import msgspec
@@ -44,7 +45,8 @@ class JWTStrategy(Generic[ClaimsT]):
     `records`, if given, lists who is signed in: written once at sign-in, deleted at the end, never read by a check.
 
     A token that opened once is not opened again while it is remembered by its whole text; expiry and endings are looked
-    at every time. `verify` and `open` are synchronous and may be called from any thread.
+    at every time. `verify` and `open` are synchronous and may be called from any thread. Once `ended` may miss what
+    other processes ended, `verify` refuses and `find` asks `make_sure` first.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class JWTStrategy(Generic[ClaimsT]):
         clock: Clock,
         budget: int,
         records: SessionStore | None = None,
+        make_sure: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.codec: Final = codec
         self._seal = token_format.seal
@@ -65,7 +68,8 @@ class JWTStrategy(Generic[ClaimsT]):
         self._encode = codec.encode
         self._lifetimes = lifetimes
         self._same_successor = max(1, min(_SAME_SUCCESSOR, lifetimes.update_age))
-        self._ended = ended
+        self.ended: Final = ended
+        self._make_sure = make_sure
         self.is_ended: Final = ended.is_ended
         self._clock = clock
         self._budget = budget
@@ -81,9 +85,14 @@ class JWTStrategy(Generic[ClaimsT]):
         """The session of a valid token; raises `TokenError` with the step that refused."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
-        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.auth_time):
+        if session.expires_at > now < self.ended.trusted_until and not self.is_ended(
+            session.sid, session.user_id, session.auth_time
+        ):
             return session
-        return self._judge(session, now, grace_period=0)
+        session = self._judge(session, now, grace_period=0)
+        if now >= self.ended.trusted_until:
+            raise TokenError("stale")
+        return session
 
     def open(self, token: str) -> Session[ClaimsT]:
         """As `verify`, but a token that expired within its grace opens too: `refresh.decide` says what follows."""
@@ -94,7 +103,9 @@ class JWTStrategy(Generic[ClaimsT]):
         return self._judge(session, now, grace_period=self._lifetimes.grace_period)
 
     async def find(self, token: str) -> Session[ClaimsT]:
-        """`open`, for who can wait."""
+        """`open`, for who can wait until it is known what ended elsewhere."""
+        if self._make_sure is not None and self._clock() >= self.ended.trusted_until:
+            await self._make_sure()
         return self.open(token)
 
     async def owned(self, token: str) -> SessionName | None:
@@ -265,7 +276,7 @@ class JWTStrategy(Generic[ClaimsT]):
     def _judge(self, session: Session[ClaimsT], now: int, *, grace_period: int) -> Session[ClaimsT]:
         """The session, if leeway or grace still carries it."""
         lifetimes = self._lifetimes
-        step = validation.check(session, now=now, lifetimes=lifetimes, ended=self._ended)
+        step = validation.check(session, now=now, lifetimes=lifetimes, ended=self.ended)
         if step is None and now >= session.expires_at + lifetimes.leeway + grace_period:
             step = "expired"
         if step is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from sojourn.ports import OnceStore, Revocation, RevocationLog
 from sojourn.testing.clock import DrivenClock
@@ -119,3 +120,70 @@ class RevocationLogContract:
 
         await asyncio.gather(follow(), *(log.append(entry) for entry in entries))
         assert sorted(entry.subject for entry in seen) == sorted(entry.subject for entry in entries)
+
+    async def test_who_waits_hears_of_what_is_there_at_once(self, log: RevocationLog, clock: DrivenClock) -> None:
+        await log.append(_ending("a", clock))
+        for _ in range(3):  # heard of already, or not: it is after that position
+            assert await _waited(log, 0) < _LONG / 2
+        position, _ = await log.read()
+        await log.append(_ending("b", clock))
+        assert await _waited(log, position) < _LONG / 2
+
+    async def test_who_waits_hears_of_what_comes(self, log: RevocationLog, clock: DrivenClock) -> None:
+        position, _ = await log.read()
+        heard: list[str] = []
+
+        async def follow() -> None:
+            nonlocal position
+            while len(heard) < 20:
+                await log.wait(position, _LONG)
+                position, entries = await log.read(position)
+                heard.extend(entry.subject for entry in entries)
+
+        following = asyncio.create_task(follow())
+        began = time.monotonic()
+        for number in range(20):
+            await log.append(_ending(f"sid-{number}", clock))
+        await following
+        assert heard == [f"sid-{number}" for number in range(20)]
+        assert time.monotonic() - began < _LONG / 2
+
+    async def test_waiting_for_nothing_ends(self, log: RevocationLog, clock: DrivenClock) -> None:
+        await log.append(_ending("a", clock))
+        position, _ = await log.read()
+        assert await _waited(log, position, 0.2) < _LONG / 2
+        # What was announced before may cut one wait short, never every one.
+        assert max([await _waited(log, position, 0.2) for _ in range(3)]) > 0.19
+
+    async def test_who_stops_waiting_misses_nothing_later(self, log: RevocationLog, clock: DrivenClock) -> None:
+        position = 0
+        for number in range(3):
+            waiting = asyncio.create_task(log.wait(position, _LONG))
+            await asyncio.wait({waiting}, timeout=0.05)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            await log.append(_ending(f"sid-{number}", clock))
+            assert await _waited(log, position) < _LONG / 2
+            position, entries = await log.read(position)
+            assert [entry.subject for entry in entries] == [f"sid-{number}"]
+
+    async def test_two_may_wait(self, log: RevocationLog, clock: DrivenClock) -> None:
+        position, _ = await log.read()
+        waiting = [asyncio.create_task(_waited(log, position)) for _ in range(2)]
+        await asyncio.wait(waiting, timeout=0.05)
+        await log.append(_ending("a", clock))
+        assert max(await asyncio.gather(*waiting)) < _LONG / 2
+
+
+_LONG = 10.0
+"""Seconds that no test waits for, though a server may be slow."""
+
+
+def _ending(sid: str, clock: DrivenClock) -> Revocation:
+    return Revocation(kind="session", subject=sid, at=clock(), forget_after=clock() + 900)
+
+
+async def _waited(log: RevocationLog, after: int, seconds: float = _LONG) -> float:
+    began = time.monotonic()
+    await log.wait(after, seconds)
+    return time.monotonic() - began
