@@ -124,7 +124,6 @@ class Race:
         self._stack = stack
         self._auth = auth
         self.over = False
-        self.sid = ""
         self.jar: dict[str, str] = {}
         self.cookies: list[str] = []
         self.others: list[str] = []
@@ -159,9 +158,6 @@ class Race:
         self.csrf = await browser.csrf()
         self.jar = browser.jar
         self.cookies.append(browser.jar[SESSION])
-        loaded = await self.auth.load(self.request(browser.jar[SESSION]))
-        assert loaded.session is not None
-        self.sid = loaded.session.sid
         self.clock.advance(age)
 
     def browser(self, auth: Auth[MyClaims] | None = None, *, signed_in: bool = True) -> Browser:
@@ -173,7 +169,7 @@ class Race:
         return Request(method="GET", path="/", headers={"cookie": f"{SESSION}={token}", "host": "127.0.0.1:8000"})
 
     def note(self, texts: Sequence[str]) -> None:
-        """Keep what an answer would have put into the browser."""
+        """Keep what an answer would have put into the browser for this session."""
         for text in texts:
             name, _, rest = text.partition("=")
             value = rest.partition(";")[0]
@@ -181,6 +177,7 @@ class Race:
                 self.cookies.append(value)
 
     def judge(self, response: Response) -> Response:
+        """The answer to a request that holds the session's cookie: what it sets is for that session."""
         assert response.status < 500, f"an answer was {response.status}"
         self.note(set_cookies_of(response))
         return response
@@ -192,7 +189,7 @@ class Race:
         for where, auth in askers.items():
             for cookie in dict.fromkeys(self.cookies):
                 loaded = await auth.load(self.request(cookie))
-                if loaded.session is not None and loaded.session.sid == self.sid:
+                if loaded.session is not None:
                     return f"revived: a cookie of the session that was signed out opens it {where}"
                 assert loaded.unavailable is None, "nobody can tell"
             for cookie in self.others:
@@ -271,7 +268,7 @@ async def update(race: Race) -> None:
 async def sign_in(race: Race, *, elsewhere: bool) -> None:
     browser = race.browser(signed_in=not elsewhere)
     form = {"csrfToken": race.csrf, "json": "true", "username": "ada", "password": "right"}
-    response = race.judge(await browser.send("POST", "/callback/credentials", form=form))
+    response = await browser.send("POST", "/callback/credentials", form=form)
     assert browser.jar.get(SESSION) not in {None, race.jar[SESSION]}, f"the sign-in was refused: {response.body!r}"
     race.others.append(browser.jar[SESSION])
 
@@ -292,9 +289,7 @@ TRIPLES: tuple[tuple[str, ...], ...] = tuple(
 )
 
 
-def race_of(
-    ground: Ground, names: Sequence[str], age: str, auth: AuthBuilder | None = None
-) -> Make:
+def race_of(ground: Ground, names: Sequence[str], age: str, auth: AuthBuilder | None = None) -> Make:
     """Sign-out and these others, on a session of this age."""
 
     @asynccontextmanager
