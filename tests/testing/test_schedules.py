@@ -107,7 +107,12 @@ async def test_samples_differ_between_seeds_and_only_different_ones_count() -> N
         async def noted(stage: Stage) -> AsyncIterator[Trial]:
             steps: list[str] = []
             release = stage.release
-            stage.release = lambda label: (steps.append(label), release(label))[1]  # type: ignore[method-assign]
+
+            def note(label: str) -> None:
+                steps.append(label)
+                release(label)
+
+            stage.release = note  # type: ignore[method-assign]
             async with make(stage) as trial:
                 yield trial
             played.append(tuple(steps))

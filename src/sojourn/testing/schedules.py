@@ -1,8 +1,8 @@
 """Runs coroutines in every order in which they could meet: who goes on is decided at each point where one waits.
 
-A *trial* is a few coroutines, its actors, and what must hold when all of them ended. `explore` plays it again and again,
-each time in another order, and raises `Violation` with the order in which something did not hold; `replay` plays that
-one again. Nothing else decides: the same trial and seed give the same schedules in the same order, and no time passes.
+A *trial* is a few coroutines, its actors, and what must hold when all of them ended. `explore` plays it again and
+again, each time in another order, and raises `Violation` with the order in which something did not hold; `replay` plays
+that one again. Nothing else decides: the same trial and seed give the same schedules in the same order, and no time passes.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class _DepthFirst:
 async def explore(
     make: Make, *, schedules: int = 10_000, samples: int = 1000, switches: int | None = None, seed: int = 0
 ) -> Explored:
-    """Play what `make` makes in at most `schedules` orders, depth first, and then, if there are more, `samples` times in
-    an order that is drawn from `seed`.
+    """Play what `make` makes in at most `schedules` orders, depth first, and then, if there are more, `samples` times
+    in an order that is drawn from `seed`.
 
-    `switches` bounds how often somebody is interrupted who could have gone on: with 2 or 3 of them most faults show, and
-    what is too large to be played in every order can be played in every such order. It does not bound the samples.
+    `switches` bounds how often somebody is interrupted who could have gone on: with 2 or 3 of them most faults show,
+    and what is too large for every order can be played in every such order. It does not bound the samples.
     Raises `Violation` for the first schedule in which an actor raised, `check` raised, or nobody could go on; and
     `ScheduleError` for a trial that is not the same every time.
     """
