@@ -25,7 +25,7 @@ from tests.schedules.races import ACTS, AGES, PAIRS, PLACES, TRIPLES, Ground, Pl
 from tests.support import MyClaims
 
 # Of each pair at most so many depth first, and so many drawn; of each triple so many drawn.
-EFFORT = {"memory": (30, 10, 2), "sqlite": (8, 4, 1), "postgresql": (0, 5, 1), "none": (0, 5, 1)}
+EFFORT = {"memory": (25, 5, 2), "sqlite": (6, 3, 1), "postgresql": (0, 4, 1), "none": (0, 4, 1)}
 TOKENS, STORED = PLACES[:2]
 
 

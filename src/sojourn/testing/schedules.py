@@ -2,7 +2,7 @@
 
 A *trial* is a few coroutines, its actors, and what must hold when all of them ended. `explore` plays it again and
 again, each time in another order, and raises `Violation` with the order in which something did not hold; `replay` plays
-that one again. Nothing else decides: the same trial and seed give the same schedules in the same order, and no time passes.
+that one again. Nothing else decides: the same trial and seed give the same schedules in the same order. No time passes.
 """
 
 from __future__ import annotations
