@@ -73,6 +73,8 @@ def test_weak_secrets_are_refused_off_loopback_and_not_repeated(weak: str) -> No
         ("session.store", {"session": SessionPolicy(store="redis")}),
         ("session.store", {"session": SessionPolicy(strategy="database", store="cookie")}),
         ("session.with_user", {"session": SessionPolicy(with_user=True)}),
+        ("session.token", {"database": "memory:", "session": SessionPolicy(strategy="database", token="HS256")}),
+        ("session.max_chunks", {"database": "memory:", "session": SessionPolicy(strategy="database", max_chunks=2)}),
         (
             "session.with_user",
             {

@@ -35,7 +35,9 @@ def test_rates() -> None:
     assert times_per("10/5m", "key") == (10, 300)
 
 
-@pytest.mark.parametrize("value", ["999999/1s", "10", "0/5m", "x/5m", "10/5", "10/0s", "", None, 10, "١/5m", "10000000/1s"])
+@pytest.mark.parametrize(
+    "value", ["999999/1s", "10", "0/5m", "x/5m", "10/5", "10/0s", "", None, 10, "١/5m", "10000000/1s"]
+)
 def test_bad_rates(value: object) -> None:
     with pytest.raises(ConfigError):
         times_per(value, "rate_limit.sign_in")

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from sojourn.events import Dispatcher, Event, SessionEnded
+from sojourn.events import Dispatcher, Event, SessionEnded, StoreFailed
 
 
 async def test_an_event_is_logged_and_handed_on_plain_or_async(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,3 +35,12 @@ async def test_a_log_line_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> 
         await Dispatcher()(SessionEnded(at=1, sid="s\r\nINFO forged \x1b[31m", user_id="u", reason="sign_out"))
     assert "\n" not in caplog.records[0].getMessage()
     assert "\x1b" not in caplog.records[0].getMessage()
+
+
+async def test_an_outage_is_logged_once_a_second_and_handed_on_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Event] = []
+    tell = Dispatcher(seen.append)
+    for at, store in ((1, "database"), (1, "database"), (1, "redis"), (2, "redis"), (2, "redis")):
+        await tell(StoreFailed(at=at, store=store, detail="down", step="store", cause="c", fix="f"))
+    assert len(seen) == 5
+    assert [record.__dict__["fields"]["at"] for record in caplog.records] == [1, 1, 2]

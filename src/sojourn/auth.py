@@ -152,6 +152,7 @@ class Auth(Generic[ClaimsT]):
             lifetimes=config.lifetimes,
             callbacks=config.callbacks,
             users=users,
+            revoker=self._revoker,
             clock=clock,
             emit=emit,
             domain=config.cookie_domain,
@@ -209,14 +210,14 @@ class Auth(Generic[ClaimsT]):
             await self._emit(store_failed(error, at=self._clock()))
         else:
             await self._catch_up()
-        if self._tidying is None and self.config.session.strategy == "database":
-            tidy = keep_tidy(self._stores.sessions, self._clock, self._emit)
-            self._tidying = asyncio.get_running_loop().create_task(tidy)
+        loop = asyncio.get_running_loop()
+        if self._verifier is None and (self._tidying is None or self._tidying.get_loop() is not loop):
+            self._tidying = loop.create_task(keep_tidy(self._stores.sessions, self._clock, self._emit))
 
     async def aclose(self) -> None:
         """Close the stores and the connections to providers."""
         tidying, self._tidying = self._tidying, None
-        if tidying is not None:
+        if tidying is not None and tidying.get_loop() is asyncio.get_running_loop():  # else it ended with its loop
             tidying.cancel()
             await asyncio.wait([tidying])
         if "_oauth" in self.__dict__:  # else it was never made

@@ -99,6 +99,7 @@ class AuthConfig(Value, Generic[ClaimsT], frozen=True, kw_only=True):
             )
         base = parse_base_url(url)
         policy = session or SessionPolicy()
+        _check_urls(database=database, redis=redis)
         policy.check_place(database, redis)
         _check_tables(compat_tables, database, providers)
         chosen = pages or Pages()
@@ -180,6 +181,13 @@ def _providers(providers: Sequence[Provider], database: str | None) -> tuple[Pro
             key = f"providers[{position}].keep_tokens"
             raise ConfigError(key, "true without a database", "Tokens are kept beside accounts: set database.")
     return tuple(providers)
+
+
+def _check_urls(**urls: object) -> None:
+    for key, url in urls.items():
+        if url is not None and not (isinstance(url, str) and url.strip()):
+            seen = "an empty text" if isinstance(url, str) else f"a {type(url).__name__}"
+            raise ConfigError(key, seen, "Give a URL, or leave it out.")
 
 
 def _check_tables(compat_tables: object, database: str | None, providers: Sequence[Provider]) -> None:

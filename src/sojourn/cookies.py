@@ -33,11 +33,13 @@ __all__ = [
     "parse_cookie_header",
     "read_session_cookie",
     "session_cookie_from_header",
+    "session_tokens",
     "write_session_cookie",
 ]
 
 MAX_CHUNKS: Final = 5
 MAX_COOKIES: Final = 500  # looked at per request; the rest of the header is ignored
+_MOST_TOKENS: Final = 4
 MAX_NAME_LENGTH: Final = 100  # name + value of a full chunk must stay within 4096 bytes (RFC 6265bis 5.6)
 
 _FAMILIES: Final = {"nextauth-v4": ("next-auth", 3933), "authjs-v5": ("authjs", 3936)}
@@ -255,6 +257,14 @@ def session_cookie_from_header(header: str, name: str, *, max_chunks: int = MAX_
         if value:
             return value
     return _read(parse_cookie_header(header), name, max_chunks).value
+
+
+def session_tokens(header: str, names: CookieNames) -> tuple[str, ...]:
+    """Every session token that the header carries, also under one name twice: whoever signs out ends them all."""
+    pairs = (pair.partition("=") for pair in header.split(";", MAX_COOKIES)[:MAX_COOKIES])
+    values = [_value(raw) for name, _, raw in pairs if name.strip(" \t") == names.session]
+    forms = _read(parse_cookie_header(header), names.session, names.max_chunks).candidates
+    return tuple(dict.fromkeys(token for token in (*forms, *values) if token))[:_MOST_TOKENS]
 
 
 def write_session_cookie(

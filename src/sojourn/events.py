@@ -138,9 +138,14 @@ class Dispatcher:
 
     def __init__(self, on_event: Callable[[Event], Awaitable[None] | None] | None = None) -> None:
         self._on_event = on_event
+        self._outage: Event | None = None
 
     def log(self, event: Event) -> None:
-        """Only the log's part, where nothing can be awaited."""
+        """Only the log's part, where nothing can be awaited; an outage is told once a second, not once a request."""
+        if isinstance(event, StoreFailed):
+            if event == self._outage:
+                return
+            self._outage = event
         fields = msgspec.structs.asdict(event)
         logger.log(event.level, "%s %s", event.name, fields, extra={"event": event.name, "fields": fields})
 

@@ -55,7 +55,7 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """The durations in seconds; refuses combinations that cannot work."""
         if self.token not in get_args(TokenKind):
             raise ConfigError("session.token", repr(self.token), f"Choose one of {', '.join(get_args(TokenKind))}.")
-        if not 1 <= self.max_chunks <= MAX_CHUNKS:
+        if type(self.max_chunks) is not int or not 1 <= self.max_chunks <= MAX_CHUNKS:
             raise ConfigError("session.max_chunks", repr(self.max_chunks), "Choose 1 to 5 cookies.")
         ages = Lifetimes(
             max_age=seconds(self.max_age, "session.max_age"),
@@ -96,7 +96,7 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if self.strategy not in get_args(StrategyKind):
             fix = f'Choose one of {", ".join(get_args(StrategyKind))}; a Redis server is a store: store = "redis".'
             raise ConfigError("session.strategy", shown(self.strategy), fix)
-        if self.store not in {None, *get_args(StoreKind)}:
+        if self.store not in (None, *get_args(StoreKind)):
             raise ConfigError("session.store", shown(self.store), f"Choose one of {', '.join(get_args(StoreKind))}.")
         if self.strategy == "jwt":
             if self.store is not None:
@@ -105,7 +105,12 @@ class SessionPolicy(msgspec.Struct, frozen=True, kw_only=True):
             if self.with_user:
                 fix = 'Only a record is read with its user: set strategy = "database", or use session.user().'
                 raise ConfigError("session.with_user", 'true with strategy="jwt"', fix)
-        elif self.store == "redis":
+            return
+        for key, default in (("token", "jwe"), ("max_chunks", MAX_CHUNKS)):
+            if getattr(self, key) != default:
+                fix = "The cookie of a stored session holds an id and a secret and nothing else: leave it out."
+                raise ConfigError(f"session.{key}", f'{getattr(self, key)!r} with strategy="database"', fix)
+        if self.store == "redis":
             if redis is None:
                 raise ConfigError("redis", "nothing", 'session.store = "redis" keeps sessions there: give its URL.')
             if self.with_user:
@@ -139,5 +144,5 @@ class Pages(msgspec.Struct, frozen=True, kw_only=True):
         """Refuses anything but a path of this origin."""
         for name in self.__struct_fields__:
             page = getattr(self, name)
-            if page is not None and not _PAGE.fullmatch(page):
+            if page is not None and not (isinstance(page, str) and _PAGE.fullmatch(page)):
                 raise ConfigError(f"pages.{name}", repr(page), 'Give a path of this origin, like "/login".')

@@ -18,11 +18,12 @@ OK = b"+OK\r\n"
 class Fake:
     """A listening server; `heard` is every command but those of the greeting."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, greeting: bytes = OK) -> None:
         self.heard: list[str] = []
         self.connections = 0
         self.port = 0
         self._answer = answer
+        self._greeting = greeting
         self._writers: set[asyncio.StreamWriter] = set()
 
     @property
@@ -66,7 +67,7 @@ class Fake:
     def _tell(self, words: list[str]) -> bytes | None:
         match words[0]:
             case "CLIENT" | "SELECT" | "AUTH":
-                return OK
+                return self._greeting
             case "INFO":
                 return b"$11\r\nrole:master\r\n"
             case _:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,7 @@ import pytest
 from sojourn import Auth, Callbacks, ClaimsChange, ConfigError, SessionPolicy, TokenError
 from sojourn.events import Event, SessionRefused, UserCreated
 from sojourn.testing import DrivenClock
+from tests.command_line import runner
 from tests.stores import authjs_ddl
 from tests.support import SESSION, Browser, MyClaims, body_of, make_auth
 
@@ -149,3 +152,23 @@ def test_other_databases_are_refused(database: str) -> None:
         make_auth(database=database, compat_tables=True)
     assert refused.value.key == "compat_tables"
     assert "h/d" not in str(refused.value)
+
+
+def test_db_upgrade_makes_ours_beside_theirs(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS["serial"]))
+    config = tmp_path / "sojourn.toml"
+    config.write_text(f'base_url = "http://127.0.0.1:8000"\ndatabase = "{empty_url}"\ncompat_tables = true\n')
+    run = runner(monkeypatch, capsys)
+    for _ in range(2):
+        answer = run("db", "upgrade", "--config", str(config), "--json")
+        assert answer.lines == [{"database": "postgresql", "ok": True, "upgraded_from": None}]
+
+    async def ours() -> set[str]:
+        connection = await asyncpg.connect(empty_url)
+        rows = await connection.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'sojourn'::regnamespace")
+        await connection.close()
+        return {row[0] for row in rows}
+
+    assert {"spent", "limits", "revocations"} <= asyncio.run(ours())

@@ -18,6 +18,8 @@ from sojourn.models import Account, User
 from sojourn.ports import Revocation
 from sojourn.stores import postgres_statements, postgres_terms
 from sojourn.stores.postgres import PostgresDatabase
+from sojourn.stores.postgres_connection import ending
+from sojourn.stores.postgres_terms import Ending
 from tests.stores.sqlite_faults import unavailable
 
 ADA = User(id="1", username="ada", name="Ada", email="ada@example.com")
@@ -285,3 +287,8 @@ async def unavailable_in(database: PostgresDatabase) -> None:
 
 def test_the_waits_are_bounded() -> None:
     assert (postgres_terms.CONNECT_SECONDS, postgres_terms.STATEMENT_SECONDS) == (1.0, 2.0)
+
+
+def test_last_words_that_the_driver_did_not_await_are_a_lost_connection() -> None:
+    """They arrive so when a backend is ended in the very moment it is asked; only what may be repeated is."""
+    assert ending(asyncpg.InternalClientError("got result for unknown protocol state 0")) is Ending.LOST

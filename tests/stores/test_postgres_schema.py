@@ -110,6 +110,14 @@ async def test_a_schema_of_its_own_keeps_them_apart(empty_url: str, operator: An
     assert "no schema that exists" in (await refused(f"{empty_url}?search_path=nowhere")).seen
 
 
+async def test_a_schema_may_have_a_name_that_needs_quotes(empty_url: str, operator: Any) -> None:
+    await operator.execute('CREATE SCHEMA "My Auth"')
+    stores = open_database(f"{empty_url}?search_path=%22My%20Auth%22")
+    await stores.start()
+    await stores.aclose()
+    assert await tables(operator) == [f"My Auth.{name}" for name in TABLES]
+
+
 async def test_a_database_of_a_newer_release_is_left_alone(empty_url: str, operator: Any) -> None:
     database = PostgresDatabase(empty_url)
     await database.connect()

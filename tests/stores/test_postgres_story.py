@@ -117,7 +117,7 @@ def test_the_commands_work_with_it_and_never_show_its_url(
         command(capsys, monkeypatch, "db", "upgrade", *chosen),
         command(capsys, monkeypatch, "db", "upgrade", "--json", *chosen),
     ]
-    assert json.loads(said[1][1]) == {"database": "postgresql", "ok": True}
+    assert json.loads(said[1][1]) == {"database": "postgresql", "ok": True, "upgraded_from": None}
     said.append(command(capsys, monkeypatch, "doctor", *chosen))
     assert "ok   database: postgresql, answers" in said[-1][1]
     assert [code for code, _, _ in said] == [0, 0, 0]

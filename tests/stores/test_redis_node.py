@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -17,6 +19,7 @@ from sojourn.stores import redis_node
 from sojourn.stores.redis import RedisServer
 from sojourn.stores.redis_node import Breaker
 from tests.servers.valkey import OwnValkey, is_followed, own_server, until
+from tests.stores.redis_fake import Fake
 from tests.stores.redis_load import FAR, a_session, extension, unavailable
 
 PASSWORD = "a-secret-word"
@@ -198,3 +201,45 @@ async def test_a_unix_socket_is_a_server_too(tmp_path: Path) -> None:
     server = RedisServer("unix:///no/such/socket")
     await unavailable(server.connect())
     await server.aclose()
+
+
+async def test_a_server_without_a_connection_to_spare_is_unavailable_until_it_has_one() -> None:
+    with own_server("--maxclients", "3") as valkey:
+        taken = [socket.create_connection(("127.0.0.1", valkey.port)) for _ in range(3)]
+        server = RedisServer(valkey.url)
+        told = await unavailable(server.connect())
+        assert told in {"it has no connection to spare", "it closed the connection", "Connection reset by peer"}
+        for connection in taken:
+            connection.close()
+        record = a_session("ada")
+        with anyio.fail_after(5):
+            while True:
+                with suppress(StoreUnavailable):
+                    await server.sessions.insert(record)
+                    break
+        assert await server.sessions.get(record.sid) == record
+        await server.aclose()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"-LOADING Redis is loading\r\n", StoreUnavailable),
+        (b"-CLUSTERDOWN The cluster is down\r\n", StoreUnavailable),
+        (b"-NOPERM this user\r\n", ConfigError),
+    ],
+)
+async def test_what_a_server_says_at_the_start_decides_whether_it_can_work(said: bytes, error: type[Exception]) -> None:
+    async with Fake(lambda words: said).listening() as fake:
+        server = RedisServer(fake.url)
+        with pytest.raises(error):
+            await server.connect()
+        await server.aclose()
+
+
+async def test_a_server_in_protected_mode_is_explained() -> None:
+    async with Fake(lambda words: b"", b"-DENIED Redis is running in protected mode\r\n").listening() as fake:
+        server = RedisServer(fake.url)
+        with pytest.raises(ConfigError, match="protected mode"):
+            await server.connect()
+        await server.aclose()

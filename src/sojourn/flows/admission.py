@@ -83,6 +83,7 @@ class Admission(Generic[ClaimsT]):
     ) -> Admitted[ClaimsT]:
         """Let in whom `proof` names; the session that came with the request ends (SES-03)."""
         current = (await self._sessions.carried(cookie_header)).session
+        replaced = await self._sessions.owned(cookie_header)
         known = await self._owner(proof)
         answer = await self._may_enter(proof, known)
         if isinstance(answer, str):
@@ -99,8 +100,8 @@ class Admission(Generic[ClaimsT]):
         except Conflict as error:
             raise SignInRefused("AccessDenied", "disabled", "the user was deleted meanwhile") from error
         # Should this fail, nobody ever learns the new session's secret, and the old one goes on.
-        if current is not None:
-            await self._revoker.end(current, "replaced")
+        for older in replaced:
+            await self._revoker.end(older, "replaced")
         session = issued.session
         await self._emit(
             SessionStarted(

@@ -6,10 +6,10 @@ A session in a token ends in the log; one that a store keeps ends with its recor
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Protocol
 
 from sojourn.events import Event, SessionEnded
-from sojourn.models import Lifetimes, Session
+from sojourn.models import Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Revocation, RevocationLog, SessionStore
 
@@ -17,6 +17,16 @@ __all__ = ["Revoker"]
 
 # A token made elsewhere may live up to an hour longer than ours (TOK-17): an entry must outlive it too.
 _MARGIN = 3600
+
+
+class Named(Protocol):
+    """A session, or what is known of one."""
+
+    @property
+    def sid(self) -> str: ...
+
+    @property
+    def user_id(self) -> str: ...
 
 
 class Revoker:
@@ -49,14 +59,15 @@ class Revoker:
         self._ended.forget(self._clock())
         self.caught_up = True
 
-    async def end(self, session: Session[Any], reason: str) -> None:
+    async def end(self, session: Named, reason: str) -> None:
         """End this session; every token of it, older or newer, is refused from here on.
 
         Raises `StoreUnavailable` when it could not be made durable.
         """
         now = self._clock()
         if self._sessions is not None:
-            await self._sessions.delete(session.sid)
+            if not await self._sessions.delete(session.sid):
+                return  # it had ended before
         else:
             revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
             await self._log.append(revocation)

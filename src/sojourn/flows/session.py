@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final, Generic, assert_never
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, assert_never
 
 import msgspec
 
@@ -16,16 +17,19 @@ from sojourn.cookies import (
     parse_cookie_header,
     read_session_cookie,
     session_cookie_from_header,
+    session_tokens,
     write_session_cookie,
 )
 from sojourn.errors import ClaimsTooLarge, Conflict, StoreUnavailable, TokenError
 from sojourn.events import Event, SessionRefreshed
 from sojourn.flows.failures import session_refused, store_failed
 from sojourn.flows.loaded import Carried, Loaded, OnceUser
-from sojourn.models import ClaimsT, Lifetimes, Session
+from sojourn.flows.revocation import Named, Revoker
+from sojourn.flows.view import show
+from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import refresh
 from sojourn.ports import Clock, UserStore
-from sojourn.strategies import Issued, JWTStrategy, Strategy
+from sojourn.strategies import Issued, JWTStrategy, SessionName, Strategy
 
 __all__ = ["Carried", "Loaded", "SessionFlow"]
 
@@ -35,11 +39,11 @@ _LONGEST_KNOWN: Final = 2048
 _NOTHING: Final = (None, 0)
 
 # Of two changes at once one goes first; the other is then decided anew, a few times at most.
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 12
 
 # A cookie is deleted only on proof that it can never work again here. A token of an unknown key may be another
-# server's during a roll-out, and one from the future becomes good by waiting.
-_KEPT = frozenset({"missing", "key", "cookie_name", "not_yet_valid", "issued_in_future"})
+# server's during a roll-out, as may one whose claims are of another version; one from the future becomes good.
+_KEPT = frozenset({"missing", "key", "claims", "cookie_name", "not_yet_valid", "issued_in_future"})
 
 
 class SessionFlow(Generic[ClaimsT]):
@@ -57,6 +61,7 @@ class SessionFlow(Generic[ClaimsT]):
         lifetimes: Lifetimes,
         callbacks: Callbacks[ClaimsT],
         users: UserStore | None,
+        revoker: Revoker,
         clock: Clock,
         emit: Callable[[Event], Awaitable[None]],
         domain: str | None,
@@ -68,6 +73,7 @@ class SessionFlow(Generic[ClaimsT]):
         self._lifetimes = lifetimes
         self._callbacks = callbacks
         self._users = users
+        self._revoker = revoker
         self._clock = clock
         self._emit = emit
         self._domain = domain
@@ -93,6 +99,11 @@ class SessionFlow(Generic[ClaimsT]):
             except TokenError:
                 continue
         return Carried(token="", step=error.step, detail=error.detail)
+
+    async def owned(self, cookie_header: str) -> Sequence[SessionName]:
+        """Every session that this header's tokens belong to, whether good now or not; raises `StoreUnavailable`."""
+        found = [await self._strategy.owned(token) for token in session_tokens(cookie_header, self._names)]
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     def current(self, cookie_header: str) -> Loaded[ClaimsT] | None:
         """The session if it is good as it is: synchronous, nothing to write, nothing to say. `None`: ask `load`.
@@ -151,8 +162,8 @@ class SessionFlow(Generic[ClaimsT]):
             if session is None:
                 return loaded
             user = await self._users.get(session.user_id) if self._users is not None else None
-            if user is not None and user.disabled_at is not None:
-                return await self._refuse("ended", "the user is disabled", cookie_header, client)
+            if (gone := self._gone(user)) is not None:
+                return await self._end(session, gone, cookie_header, client)
             try:
                 claims = await self._ask(session, ClaimsChange(trigger="update", user=user, data=data))
             except Exception as error:
@@ -163,7 +174,9 @@ class SessionFlow(Generic[ClaimsT]):
             except TokenError as error:
                 return await self._refuse(error.step, error.detail, cookie_header, client)
             except Conflict:
-                continue  # somebody changed or ended it meanwhile: ask again on what they left
+                # Somebody changed or ended it meanwhile: ask again on what they left, not all at the same moment.
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 -- no secret
+                continue
             return await self._written(issued, cookie_header, "update")
         raise StoreUnavailable("sessions", "the same session kept changing elsewhere at the same moment")
 
@@ -186,19 +199,8 @@ class SessionFlow(Generic[ClaimsT]):
 
         Raises `StoreUnavailable` when the application's callback fails: nobody is told that they are signed out.
         """
-        claims = session.claims
-        user = {"name": claims.name, "email": claims.email, "image": claims.picture}
-        expires = (
-            datetime.fromtimestamp(session.expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
-        view: dict[str, Any] = {"user": user, "expires": expires}
-        if self._callbacks.session is None:
-            return msgspec.json.encode(view)
         try:
-            shown: object = await call(self._callbacks.session, view, session)
-            if not isinstance(shown, Mapping):
-                raise TypeError("a session is shown as a mapping")
-            return msgspec.json.encode(shown)
+            return await show(session, self._callbacks.session)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -232,13 +234,13 @@ class SessionFlow(Generic[ClaimsT]):
             user = await self._users.get(session.user_id) if self._users is not None else None
         except StoreUnavailable as error:
             await self._emit(store_failed(error, at=self._clock()))
-            return self._unextended(session, error)
-        if user is not None and user.disabled_at is not None:
-            return await self._refuse("ended", "the user is disabled", cookie_header, client)
+            return self._unextended(session, token, error)
+        if (gone := self._gone(user)) is not None:
+            return await self._end(session, gone, cookie_header, client)
         try:
             claims = await self._ask(session, ClaimsChange(trigger="refresh", user=user))
         except Exception as error:  # noqa: BLE001 -- the application's own; whatever it is, nobody is signed out
-            return self._unextended(session, await self._callback_failed("claims", error))
+            return self._unextended(session, token, await self._callback_failed("claims", error))
         if (made := self._strategy.successor(token)) is not None:
             return self._again(made, cookie_header)  # another request was faster while this one waited
         try:
@@ -246,10 +248,10 @@ class SessionFlow(Generic[ClaimsT]):
         except TokenError as error:
             return await self._refuse(error.step, error.detail, cookie_header, client)
         except ClaimsTooLarge as error:
-            return self._unextended(session, await self._callback_failed("claims", error))
+            return self._unextended(session, token, await self._callback_failed("claims", error))
         except StoreUnavailable as error:
             await self._emit(store_failed(error, at=self._clock()))
-            return self._unextended(session, error)
+            return self._unextended(session, token, error)
         except Conflict:
             return await self._superseded(token, cookie_header, client)
         return await self._written(issued, cookie_header, "refresh")
@@ -261,8 +263,23 @@ class SessionFlow(Generic[ClaimsT]):
         except TokenError as error:
             return await self._refuse(error.step, error.detail, cookie_header, client)
         except StoreUnavailable as error:
+            await self._emit(store_failed(error, at=self._clock()))
             return Loaded(code="unavailable", unavailable=error)
         return self._again(Issued(token, session), cookie_header)
+
+    def _gone(self, user: User | None) -> str | None:
+        """Why this user's session is over. A token may be another application's, whose users are not ours."""
+        if user is None:
+            return "the user is gone" if self._users is not None and self._verifier is None else None
+        return "the user is disabled" if user.disabled_at is not None else None
+
+    async def _end(self, session: Named, why: str, cookie_header: str, client: str | None) -> Loaded[ClaimsT]:
+        """Refuse it, for good: who is enabled again signs in again."""
+        try:
+            await self._revoker.end(session, "user")
+        except StoreUnavailable as error:
+            await self._emit(store_failed(error, at=self._clock()))
+        return await self._refuse("ended", why, cookie_header, client)
 
     def _again(self, made: Issued[ClaimsT], cookie_header: str) -> Loaded[ClaimsT]:
         return Loaded(
@@ -276,9 +293,9 @@ class SessionFlow(Generic[ClaimsT]):
         await self._emit(store_failed(unavailable, at=self._clock()))
         return unavailable
 
-    def _unextended(self, session: Session[ClaimsT], error: StoreUnavailable) -> Loaded[ClaimsT]:
+    def _unextended(self, session: Session[ClaimsT], token: str, error: StoreUnavailable) -> Loaded[ClaimsT]:
         if self._clock() < session.expires_at:
-            return Loaded(session=self._bound(session))
+            return Loaded(session=self._bound(session), token=token)
         return Loaded(code="unavailable", unavailable=error)
 
     async def _written(self, issued: Issued[ClaimsT], cookie_header: str, trigger: str) -> Loaded[ClaimsT]:

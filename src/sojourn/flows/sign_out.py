@@ -12,12 +12,11 @@ __all__ = ["sign_out"]
 
 
 async def sign_out(cookie_header: str, *, sessions: SessionFlow[Any], revoker: Revoker) -> tuple[Cookie, ...]:
-    """End the session that this Cookie header carries and delete its cookies.
+    """End every session that this Cookie header carries, good or not, and delete its cookies.
 
-    A token that opens nothing is only deleted. Raises `StoreUnavailable` when the end could not be made durable: the
+    A token that proves nothing is only deleted. Raises `StoreUnavailable` when the end could not be made durable: the
     cookie then stays, and the answer must say that nobody was signed out.
     """
-    session = (await sessions.carried(cookie_header)).session
-    if session is not None:
+    for session in await sessions.owned(cookie_header):
         await revoker.end(session, "sign_out")
     return sessions.cleared(cookie_header)

@@ -103,7 +103,7 @@ def open_stores(
     if shared_with is not None:
         stores = _open_shared(database or "", shared_with, clock)
     else:
-        stores = open_database(database or "memory:", clock=clock)
+        stores = open_database("memory:" if database is None else database, clock=clock)
     if redis is None:
         return stores
     try:
@@ -143,7 +143,9 @@ def open_database(url: str, *, clock: Clock = system_clock) -> Stores:
         return _open_psycopg(rest, clock)
     if colon and scheme.partition("+")[0] in _ASYNCPG:
         raise ConfigError("database", "a PostgreSQL URL for another driver than asyncpg and psycopg", _WRITE)
-    seen = f"a URL of the unknown kind {scheme!r}" if colon else "a text that is not a database URL"
+    seen = "a text that is not a database URL"
+    if colon and rest.startswith("//"):  # else it may be the user's name that stands before the colon
+        seen = f"a URL of the unknown kind {scheme!r}"
     raise ConfigError("database", seen, _WRITE)
 
 
@@ -185,7 +187,7 @@ def _open_memory(clock: Clock) -> Stores:
 
 
 def _open_sqlite(path: str, clock: Clock) -> Stores:
-    if not path or "?" in path:
+    if not path or "?" in path or "\0" in path:
         seen = "a SQLite URL with parameters" if path else "a SQLite URL without a path"
         raise ConfigError("database", seen, 'Write a plain path, like "sqlite:///sojourn.db".')
     try:

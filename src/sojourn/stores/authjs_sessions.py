@@ -26,6 +26,10 @@ def sid_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:_SID_DIGITS]
 
 
+# The end of the year 9999, the last that a date can be made of.
+_LATEST: Final = 253_402_300_799
+
+
 class AuthJSSessionStore:
     """Their sessions. A session's secret is its token, which stands in the table as it is: the adapter looks for it.
 
@@ -126,7 +130,7 @@ class AuthJSSessionStore:
 
     def _read(self, row: Sequence[Any]) -> SessionRecord:
         secret_hash, user_id, version = row
-        expires_at = version // MICROSECONDS
+        expires_at = min(version // MICROSECONDS, _LATEST)
         # Where the other side lets sessions live longer, this one counts as extended now, not in the future.
         issued_at = min(expires_at - self._max_age, self._clock())
         return SessionRecord(

@@ -41,6 +41,8 @@ def ending(error: BaseException) -> Ending:
             return Ending.ABANDONED
         case asyncpg.PostgresConnectionError() | asyncpg.CrashShutdownError() | OSError():
             return Ending.LOST
+        case asyncpg.InternalClientError():  # the server's last words came where the driver awaited none
+            return Ending.LOST
         case _:
             return Ending.ABANDONED
 

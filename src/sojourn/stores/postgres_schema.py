@@ -59,7 +59,7 @@ _FIND_VERSION_TABLE: Final = (
 )
 _FIND_NAMES: Final = (
     "SELECT relname::text FROM pg_class "
-    "WHERE relnamespace = current_schema()::regnamespace AND relname = ANY($1::text[]) ORDER BY 1"
+    "WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = ANY($1::text[]) ORDER BY 1"
 )
 
 

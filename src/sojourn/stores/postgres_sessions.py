@@ -62,7 +62,10 @@ class PostgresSessionStore:
         if not storable(sid):
             return False
         try:
-            return await self._pool.fetch_one(ask.DELETE_SESSION, sid) is not None
+            if await self._pool.fetch_one(ask.DELETE_SESSION, sid) is not None:
+                return True
+            await self._confirm()
+            return False
         except AnswerLost:
             # What is not there any more was most likely there for the first.
             await self._pool.fetch_one(ask.DELETE_SESSION, sid)
@@ -81,6 +84,12 @@ class PostgresSessionStore:
 
     async def purge(self, *, limit: int = 1000) -> int:
         return len(await self._pool.fetch(ask.PURGE_SESSIONS, {"now": self._clock(), "most": limit}))
+
+    async def _confirm(self) -> None:
+        """Wait until the standby has what was deleted before: a statement that changes nothing waits for nobody."""
+        standby = await self._pool.fetch_one(ask.STANDBY)
+        if standby is not None and standby[0]:
+            await self._pool.fetch_one(ask.CONFIRM)
 
     async def _insert_again(self, record: SessionRecord, values: tuple[Any, ...]) -> None:
         """Once more; that it is there already is then what was wanted, if it is this one."""

@@ -21,6 +21,7 @@ from sojourn.stores.statements import ACCOUNT_FIELDS, BATCH, REVOCATION_FIELDS
 __all__ = [
     "APPEND",
     "CLEAR",
+    "CONFIRM",
     "CREATE_WITH_ACCOUNT",
     "DELETE_SESSION",
     "DELETE_SESSIONS",
@@ -44,6 +45,7 @@ __all__ = [
     "REPLACE_SESSION",
     "SET_PASSWORD_HASH",
     "SPEND",
+    "STANDBY",
     "TAKE",
     "UPDATE",
     "Statement",
@@ -99,6 +101,9 @@ LIST_SESSIONS: Final = compiled(statements.LIST_SESSIONS, repeatable=True)
 # These return the ids of the rows that they found.
 REPLACE_SESSION: Final = compiled(statements.REPLACE_SESSION.returning(sessions.c.sid))
 DELETE_SESSION: Final = compiled(statements.DELETE_SESSION.returning(sessions.c.sid))
+STANDBY: Final = Statement("SELECT current_setting('synchronous_standby_names', true)", (), repeatable=True)
+CONFIRM: Final = Statement("SELECT pg_logical_emit_message(true, 'sojourn', '')", (), repeatable=True)
+"""A commit that the standby has to confirm, and with it all that came before."""
 DELETE_SESSIONS: Final = compiled(statements.DELETE_SESSIONS.returning(sessions.c.sid))
 _past = (
     select(sessions.c.sid)

@@ -48,10 +48,6 @@ class RedisClient:
         self._topology: Topology = open_topology(target)
         self._closed = False
 
-    @property
-    def target(self) -> Target:
-        return self._target
-
     def reopen(self) -> None:
         """Take calls again after `aclose`."""
         self._closed = False

@@ -74,16 +74,10 @@ async def dial(place: Place, target: Target, *, database: int = 0) -> tuple[Link
 
     Raises `ConfigError` if the server refuses what no waiting will mend, `Lost` if it does not answer in time.
     """
-    loop = asyncio.get_running_loop()
-    link = Link(loop)
+    link = Link(asyncio.get_running_loop())
     try:
         async with asyncio.timeout(_CONNECT):
-            if not place[1]:
-                await loop.create_unix_connection(lambda: link, place[0])
-            else:
-                # A context without a name to check would be no check at all: the host is passed on by default.
-                await loop.create_connection(lambda: link, *place, ssl=target.tls)
-            return link, await _greet(link, target, database)
+            greeting = await _open(link, place, target, database)
     except BaseException as error:
         link.end("it was given up", "dialling")
         match error:
@@ -97,6 +91,17 @@ async def dial(place: Place, target: Target, *, database: int = 0) -> tuple[Link
                 raise Lost(told or "no connection could be made", "dialling") from None
             case _:
                 raise
+    return link, greeting
+
+
+async def _open(link: Link, place: Place, target: Target, database: int) -> Greeting:
+    loop = asyncio.get_running_loop()
+    if place[1]:
+        # With TLS, the host is the name that has to be in the certificate.
+        await loop.create_connection(lambda: link, *place, ssl=target.tls)
+    else:
+        await loop.create_unix_connection(lambda: link, place[0])
+    return await _greet(link, target, database)
 
 
 async def _greet(link: Link, target: Target, database: int) -> Greeting:

@@ -93,7 +93,12 @@ DELETE: Final = _script(
     _INDEX
     + """
 local old = redis.call('GET', KEYS[1])
-if not old then return 0 end
+if not old then
+    -- An earlier deletion may not have reached a replica yet: who waits for this write waits for that one.
+    redis.call('SET', KEYS[1], '', 'PX', 1)
+    redis.call('DEL', KEYS[1])
+    return 0
+end
 redis.pcall('ZREM', index_of(ARGV[1], old), ARGV[2])
 return redis.call('DEL', KEYS[1])
 """

@@ -12,7 +12,7 @@ from sojourn.errors import Conflict, TokenError
 from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionChange, SessionRecord, TokenTable
-from sojourn.strategies.base import Arrival, Issued
+from sojourn.strategies.base import Arrival, Issued, SessionName
 from sojourn.strategies.database import check, session_of
 
 __all__ = ["AuthJSStrategy"]
@@ -54,6 +54,11 @@ class AuthJSStrategy(Generic[ClaimsT]):
         check(session, now=self._clock(), lifetimes=self._lifetimes, ended=self._ended)
         return session
 
+    async def owned(self, token: str) -> SessionName | None:
+        """The session that is stored under this token."""
+        found = await self._table.find(token) if token and len(token) <= _LONGEST_TOKEN else None
+        return None if found is None else SessionName(found[0].sid, found[0].user_id)
+
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
         """A new row; raises `Conflict("user")` if the user's is gone, `StoreUnavailable`."""
         now = self._clock()
@@ -89,4 +94,4 @@ class AuthJSStrategy(Generic[ClaimsT]):
             iat=record.issued_at,
             exp=record.expires_at,
         )
-        return session_of(record, claims, user)
+        return session_of(record, claims, user, self._clock())

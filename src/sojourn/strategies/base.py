@@ -8,7 +8,7 @@ import msgspec
 
 from sojourn.models import ClaimsT, Session, Value
 
-__all__ = ["Arrival", "Issued", "Strategy"]
+__all__ = ["Arrival", "Issued", "SessionName", "Strategy"]
 
 
 class Issued(Value, Generic[ClaimsT], frozen=True):
@@ -28,11 +28,25 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str | None = None
 
 
+class SessionName(msgspec.Struct, frozen=True):
+    """Which session a token belongs to, and whose that is."""
+
+    sid: str
+    user_id: str
+
+
 class Strategy(Protocol[ClaimsT]):
     """Turns sessions into tokens and back. Whatever waits may raise `StoreUnavailable`."""
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also when it expired within its grace; raises `TokenError` with the step."""
+        ...
+
+    async def owned(self, token: str) -> SessionName | None:
+        """The session that this token belongs to, whether it is good now or not; None if the token proves nothing.
+
+        Whoever signs out ends that one: a session that is refused for a reason that passes would come back.
+        """
         ...
 
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:

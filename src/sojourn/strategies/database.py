@@ -18,7 +18,7 @@ from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionChange, SessionRecord, SessionStore
-from sojourn.strategies.base import Arrival, Issued
+from sojourn.strategies.base import Arrival, Issued, SessionName
 
 __all__ = ["MOST_CLAIMS", "DatabaseStrategy", "check", "session_of"]
 
@@ -61,10 +61,7 @@ class DatabaseStrategy(Generic[ClaimsT]):
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also within its grace; raises `TokenError` and `StoreUnavailable`."""
-        match = _read_token(token)
-        if match is None:
-            raise TokenError("form")
-        sid, secret = match.groups()
+        sid, secret = _parts(token)
         user: User | None = None
         if self._with_user:
             found = await self._store.get_with_user(sid)
@@ -81,9 +78,24 @@ class DatabaseStrategy(Generic[ClaimsT]):
             claims = self._codec.parse(record.claims)
         except MALFORMED as error:
             raise TokenError("claims", str(error)[:200]) from None
-        session = session_of(record, claims, user)
-        check(session, now=self._clock(), lifetimes=self._lifetimes, ended=self._ended)
+        if claims.sub != record.user_id:
+            raise TokenError("claims", "they are another user's")
+        session = session_of(record, claims, user, now := self._clock())
+        check(session, now=now, lifetimes=self._lifetimes, ended=self._ended)
         return session
+
+    async def owned(self, token: str) -> SessionName | None:
+        """The session whose secret the token holds. One that the store does not know (any more) is nobody's, but its
+        name is told: an ending that was not confirmed the first time is then made durable.
+        """
+        try:
+            sid, secret = _parts(token)
+        except TokenError:
+            return None
+        record = await self._store.get(sid)
+        if record is None:
+            return SessionName(sid, "")
+        return SessionName(sid, record.user_id) if compare_digest(record.secret_hash, _hash(secret)) else None
 
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
         """A new record; raises `ClaimsTooLarge`, `Conflict("user")` if the user's row is gone, `StoreUnavailable`."""
@@ -102,11 +114,11 @@ class DatabaseStrategy(Generic[ClaimsT]):
             expires_at,
             expires_at + self._kept,
             provider=arrival.provider,
-            client=arrival.client,
+            client=_printable(arrival.client),
             user_agent=_printable(arrival.user_agent),
         )
         await self._store.insert(record)
-        return Issued(f"{sid}.{secret}", session_of(record, claims, None))
+        return Issued(f"{sid}.{secret}", session_of(record, claims, None, now))
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
         """None: the token never changes."""
@@ -139,13 +151,24 @@ class DatabaseStrategy(Generic[ClaimsT]):
         return payload
 
 
-def session_of(record: SessionRecord, claims: ClaimsT, user: User | None) -> Session[ClaimsT]:
-    """What a record says, with its user's row if that was read, too."""
+def _parts(token: str) -> tuple[str, str]:
+    match = _read_token(token)
+    if match is None:
+        raise TokenError("form")
+    sid, secret = match.groups()
+    return sid, secret
+
+
+def session_of(record: SessionRecord, claims: ClaimsT, user: User | None, now: int) -> Session[ClaimsT]:
+    """What a record says, with its user's row if that was read, too.
+
+    A server whose clock is ahead may have written it: to this one it was written now.
+    """
     return Session(
         claims=claims,
         sid=record.sid,
         user_id=record.user_id,
-        issued_at=record.issued_at,
+        issued_at=min(record.issued_at, now),
         expires_at=record.expires_at,
         auth_time=record.auth_time,
         load_user=_known(user) if user is not None else None,

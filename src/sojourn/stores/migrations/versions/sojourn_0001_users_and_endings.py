@@ -9,7 +9,7 @@ from sojourn.stores.migrations.steps import create, expect, on_sqlite, reached
 
 revision = "sojourn_0001"
 down_revision = None
-branch_labels = ("sojourn",)
+branch_labels: tuple[str, ...] = ("sojourn",)
 depends_on = None
 
 
