@@ -128,11 +128,11 @@ TABLE: Final = (
                "Check Refresh · Within Grace Period? · Refresh Token · Extend Expiration · Generate New JWT"
                " · Update Cookie · Continue Request · User Active? · Silent Refresh · Background Refresh", "refresh"),
     Transition("opened", "session judged", "update age reached, user is disabled",
-               "session_refused, clear the cookie, 401", "signed_out"),
+               "end the sid, session_refused, clear the cookie, 401", "signed_out"),
     Transition("opened", "session judged", "update age reached, the database is down",
                "run the handler signed in, extend later", "signed_in"),
     Transition("grace", "session judged", "within grace, user is disabled",
-               "session_refused, clear the cookie, 401", "signed_out"),
+               "end the sid, session_refused, clear the cookie, 401", "signed_out"),
     Transition("grace", "session judged", "within grace, the database is down", "503, never a sign-out", "grace"),
     Transition("grace", "grace passes", "no request came", "the cookie ends with it", "signed_out",
                "Let Expire · Clear Session"),
