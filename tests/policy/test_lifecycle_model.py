@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from sojourn import Auth, Callbacks, ClaimsChange, Profile, RateLimit, SessionPolicy
+from sojourn.claims import LIFETIME_MARGIN
 from sojourn.errors import StoreUnavailable
 from sojourn.policy.lifecycle import TABLE
 from sojourn.providers import Credentials
@@ -42,6 +43,7 @@ OF_TOKENS = {
     ("issuing", "claims callback", "session in its token"),
     ("request", "token read", "form, header, key, signature and claims fit"),
     ("request", "token read", "anything else"),
+    ("opened", "session judged", "issued after now and leeway"),
     ("opened", "session judged", "ended by sign-out or revocation"),  # a stored session that ended is unknown
     ("grace", "session judged", "within grace, the database is down"),
     ("opened", "session judged", "update age reached, the database is down"),
@@ -397,6 +399,7 @@ class Walk(RuleBasedStateMachine):
                 assert loaded.unavailable is not None
                 assert self.browser.jar[SESSION] == before
             case step:
+                held.ended |= step == "ended"  # who is disabled has to sign in again later
                 assert (loaded.session, loaded.step, loaded.unavailable) == (None, step, None)
         self.arrived(kept=done in {"key", "issued_in_future"})
 
@@ -434,7 +437,7 @@ class Walk(RuleBasedStateMachine):
     def sign_out(self) -> None:
         copy, held = self.browser.jar.get(SESSION), self.held
         opens = held is not None and self.judged(held)[0] == "session judged" and not self.over(held)
-        if held is not None and self.down and (opens or self.strategy == "database"):
+        if held is not None and self.down and self.owns(held):
             self.at = "signed_in"
             self.step("POST /signout", "the end cannot be made durable")
             assert self.run(self.browser.post("/signout")).status == 503
@@ -451,11 +454,18 @@ class Walk(RuleBasedStateMachine):
         self.step("POST /signout", FIT)
         assert self.run(self.browser.post("/signout")).status == 200
         assert SESSION not in self.browser.jar
-        if held is not None and opens:
+        if held is not None and self.owns(held):
             held.ended = True
         if held is not None and copy is not None:
             self.copy = copy, held
         self.arrived()
+
+    def owns(self, held: Held) -> bool:
+        """Whether the cookie proves whose session it is, good or not: then that is ended."""
+        if self.strategy == "database":
+            return True
+        over = self.clock() >= held.expires_at + GRACE + LEEWAY + LIFETIME_MARGIN
+        return not (held.foreign or held.ended or over)
 
     def over(self, held: Held) -> bool:
         """Whether nobody can find a session in it any more."""
@@ -464,9 +474,9 @@ class Walk(RuleBasedStateMachine):
         return held.ended or late or self.is_early(held)
 
     def is_early(self, held: Held) -> bool:
-        # A token says when its session began, too, and that must not lie ahead either.
-        latest = held.issued_at if self.strategy == "database" else max(held.issued_at, held.auth_time)
-        return latest > self.clock() + LEEWAY and (held.ended or not held.remembered)
+        """Whether a token says that it, or its session, begins later; a record's time is never later than ours."""
+        ahead = max(held.issued_at, held.auth_time) > self.clock() + LEEWAY
+        return self.strategy == "jwt" and ahead and (held.ended or not held.remembered)
 
     def opened(self, held: Held) -> None:
         """This process saw the token while it was good."""
@@ -506,6 +516,12 @@ def unseen(machine: type[Walk]) -> set[tuple[str, str, str]]:
             walk.sign_in("ada")
             walk.come_back_later(seconds, trouble)
             walk.teardown()
+    walk = machine()
+    walk.sign_in("ada")
+    walk.the_keys_change(drops=False)
+    walk.the_clock_is_set_back(16)
+    walk.read(asks="nothing")
+    walk.teardown()
     return set(ROWS) - machine.seen
 
 
