@@ -219,7 +219,7 @@ def test_doctor_says_what_is_good(run: Run, config: Path) -> None:
     assert "2 secrets" in seen["secrets"]
     assert "plain http" in seen["base_url"]
     assert seen["database"] == "sqlite, answers"
-    assert seen["sessions"] == "in their tokens; a check asks no store"
+    assert seen["sessions"] == "in their tokens; a check asks no store, and the database lists them"
     assert "redis" not in seen
     assert "ok   database" in run("doctor", "--config", str(config)).out
     assert SECRETS[0] not in result.out

@@ -14,7 +14,7 @@ import pytest
 from sojourn.cli.users import add_user
 from sojourn.identifiers import session_id
 from sojourn.models import User
-from sojourn.ports import SessionRecord
+from sojourn.ports import Revocation, SessionRecord
 from sojourn.stores import Stores, open_stores
 from tests.command_line import Result, Run, refused, runner
 from tests.servers.valkey import own_server
@@ -33,7 +33,8 @@ class Site:
         self.url = f"sqlite:///{folder}/sojourn.db"
         self.config = folder / "sojourn.toml"
         self.config.write_text(
-            f'base_url = "http://127.0.0.1:8000"\ndatabase = "{self.url}"\n[session]\nstrategy = "database"\n'
+            f'base_url = "http://127.0.0.1:8000"\ndatabase = "{self.url}"\n'
+            '[session]\nabsolute_age = "3650d"\nstrategy = "database"\n'
         )
         self._run = run
 
@@ -61,6 +62,16 @@ class Site:
 
         asyncio.run(insert())
         return [record.sid for record in records]
+
+    def log(self) -> Sequence[Revocation]:
+        async def read() -> Sequence[Revocation]:
+            stores = self.stores()
+            await stores.start()
+            entries = (await stores.revocations.read())[1]
+            await stores.aclose()
+            return entries
+
+        return asyncio.run(read())
 
     def left(self, user: User) -> Sequence[str]:
         async def read() -> Sequence[str]:
@@ -205,10 +216,30 @@ def test_purge_goes_on_until_a_batch_is_short(site: Site, monkeypatch: pytest.Mo
     assert site.run("purge").out == "0 records purged.\n"
 
 
-def test_sessions_in_tokens_are_in_no_list(site: Site) -> None:
+def test_sessions_in_tokens_are_listed_and_end_in_the_log(site: Site) -> None:
     site.config.write_text(site.config.read_text().replace('"database"\n', '"jwt"\n'))
+    ada = site.add_user("ada")
+    first, second, third = site.insert(*(record(ada, SIGNED_IN + n) for n in range(3)))
+    assert [session["sid"] for session in site.answer("list", "--user", "ada")["sessions"]] == [third, second, first]
+    assert site.run("revoke", first).out == "1 session ended.\n"
+    assert site.answer("revoke", "--user", "ada", "--but", third) == {"ended": 1, "sids": [second]}
+    assert site.left(ada) == [third]
+    assert site.run("revoke", "0190").out == "No record names it. If a token does, it is refused from now on.\n"
+    assert site.answer("revoke", "--user", "ada") == {"ended": 1, "sids": [third]}
+    assert [(entry.kind, entry.subject) for entry in site.log()] == [
+        ("session", first),
+        ("session", second),
+        ("session", "0190"),
+        ("user", ada.id),
+    ]
+    assert site.run("purge").out == "0 records purged.\n"
+
+
+def test_sessions_in_tokens_that_nothing_lasting_lists(site: Site) -> None:
+    text = site.config.read_text().replace('"database"\n', '"jwt"\n')
+    site.config.write_text(text.replace(f'database = "{site.url}"\n', ""))
     for arguments in (("list", "--user", "ada"), ("revoke", "0190"), ("revoke", "--user", "ada")):
-        refused(site.run(*arguments), "session.strategy", "live in their tokens", 'strategy = "database"')
+        refused(site.run(*arguments), "session.strategy", "live in their tokens", "lasting database, or redis")
     assert site.run("purge").out == "Sessions live in their tokens: there is nothing to purge.\n"
     assert site.answer("purge") == {"purged": 0}
 

@@ -8,7 +8,7 @@ from sojourn.config import AuthConfig
 from sojourn.errors import ClaimsTooLarge, ConfigError, SojournError, StoreUnavailable, TokenError
 from sojourn.events import Event
 from sojourn.flows.loaded import Loaded
-from sojourn.models import Account, Claims, Profile, Session, User
+from sojourn.models import Account, Claims, Device, Profile, Session, User
 from sojourn.settings import Pages, RateLimit, SessionPolicy
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ClaimsChange",
     "ClaimsTooLarge",
     "ConfigError",
+    "Device",
     "Event",
     "Loaded",
     "Pages",

@@ -8,9 +8,11 @@ from typing import Any
 from sojourn.arrivals import Arrivals
 from sojourn.config import AuthConfig
 from sojourn.cookies import CookieNames
+from sojourn.devices import DevicesEndpoint
 from sojourn.endpoints import Endpoints
 from sojourn.events import Event
 from sojourn.flows.admission import Admission
+from sojourn.flows.devices import Devices
 from sojourn.flows.dialect import AuthJSV5, NextAuthV4
 from sojourn.flows.limits import SignInLimiter
 from sojourn.flows.provider_tokens import TokenVault
@@ -44,6 +46,7 @@ def assemble(
     strategy: Strategy[ClaimsT],
     sessions: SessionFlow[ClaimsT],
     revoker: Revoker,
+    devices: Devices,
     oauth: OAuthClient,
     jwks: Callable[[], Mapping[str, Any]],
     clock: Clock,
@@ -107,6 +110,7 @@ def assemble(
         providers={provider.id: provider for provider in config.providers},
         sessions=sessions,
         arrivals=arrivals,
+        devices=DevicesEndpoint(origin=base.origin, devices=devices, sessions=sessions, read_visit=visit_of),
         screens=Screens(
             base=base.base,
             base_path=base.base_path,

@@ -16,12 +16,11 @@ from sojourn.events import Dispatcher, Event
 from sojourn.flows.failures import session_missing, store_failed, unauthorized, unavailable
 from sojourn.flows.hosts import StrangeHosts
 from sojourn.flows.housekeeping import keep_tidy
-from sojourn.flows.revocation import Revoker
 from sojourn.flows.session import Loaded, SessionFlow
 from sojourn.http import Request, Response
 from sojourn.keys import Keyring, SigningKeys
-from sojourn.models import Claims, ClaimsT, Session
-from sojourn.placement import in_store, in_tokens
+from sojourn.models import Claims, ClaimsT, Device, Session
+from sojourn.placement import devices_of, in_store, in_tokens, records_in, revoker_of
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Transport, system_clock
 from sojourn.providers import Provider
@@ -117,34 +116,26 @@ class Auth(Generic[ClaimsT]):
             share_with=config.cookie_domain,
             max_chunks=config.session.max_chunks,
         )
-        in_redis = config.session.store == "redis"
         self._stores = stores.open_stores(
             config.database,
             config.redis,
-            sessions_in_redis=in_redis,
+            sessions_in_redis=records_in(config) == "redis",
             shared_with=config.lifetimes if config.compat_tables else None,
             clock=clock,
         )
         users = self._stores.users if config.database is not None else None
         ended = EndedSessions()
         keys = SigningKeys(config.signing_keys) if config.signing_keys else None
-        records = self._stores.sessions if config.session.strategy == "database" else None
         self._verifier: JWTStrategy[ClaimsT] | None = None
         self._strategy: Strategy[ClaimsT]
-        if records is None:
+        if config.session.strategy == "jwt":
             self._strategy = self._verifier = in_tokens(
-                config, names=self._names, keyring=keyring, signing_keys=keys, ended=ended, clock=clock
+                config, self._stores, names=self._names, keyring=keyring, signing_keys=keys, ended=ended, clock=clock
             )
         else:
             self._strategy = in_store(config, self._stores, ended=ended, clock=clock)
-        self._revoker = Revoker(
-            log=self._stores.revocations,
-            sessions=records,
-            ended=ended,
-            lifetimes=config.lifetimes,
-            clock=clock,
-            emit=emit,
-        )
+        self._revoker = revoker_of(config, self._stores, ended=ended, clock=clock, emit=emit)
+        self._devices = devices_of(config, self._stores, self._revoker, ended=ended, clock=clock)
         self._sessions: SessionFlow[ClaimsT] = SessionFlow(
             strategy=self._strategy,
             verifier=self._verifier,
@@ -193,6 +184,7 @@ class Auth(Generic[ClaimsT]):
             strategy=self._strategy,
             sessions=self._sessions,
             revoker=self._revoker,
+            devices=self._devices,
             oauth=self._oauth,
             jwks=self._jwks,
             clock=self._clock,
@@ -211,7 +203,7 @@ class Auth(Generic[ClaimsT]):
         else:
             await self._catch_up()
         loop = asyncio.get_running_loop()
-        if self._verifier is None and (self._tidying is None or self._tidying.get_loop() is not loop):
+        if self._devices.are_listed and (self._tidying is None or self._tidying.get_loop() is not loop):
             self._tidying = loop.create_task(keep_tidy(self._stores.sessions, self._clock, self._emit))
 
     async def aclose(self) -> None:
@@ -283,6 +275,20 @@ class Auth(Generic[ClaimsT]):
             fix = 'auth.verify and auth.issue need strategy = "jwt"; `await auth.find(token)` asks the store.'
             raise ConfigError("session.strategy", f"auth.{asked} with sessions in a store", fix)
         return self._verifier
+
+    async def sessions(self, user_id: str) -> Sequence[Device]:
+        """Where somebody is signed in, newest first; `ConfigError` where nothing lists it, `StoreUnavailable`."""
+        return await self._devices.list(user_id)
+
+    async def end_session(self, sid: str, *, reason: str = "revoked") -> bool:
+        """End one session, whoever's it is; whether a record named it. Raises `StoreUnavailable`."""
+        return await self._devices.end_named(sid, reason)
+
+    async def end_sessions(self, user_id: str, but: str | None = None, *, reason: str = "revoked") -> int:
+        """End all of somebody's sessions, or those listed `but` one; how many a list had. Raises as `sessions`."""
+        if but is None:
+            return len(await self._devices.end_all(user_id, reason))
+        return len(await self._devices.end_others(user_id, but=but, reason=reason))
 
     async def purge(self, *, limit: int = 1000) -> int:
         """Drop at most `limit` stored sessions that nobody needs any more; how many. Raises `StoreUnavailable`."""

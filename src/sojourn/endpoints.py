@@ -7,6 +7,7 @@ from typing import Any, Generic
 from urllib.parse import quote
 
 from sojourn.arrivals import Arrivals, answer, with_cookies
+from sojourn.devices import DevicesEndpoint
 from sojourn.errors import BadRequest, ClaimsTooLarge, StoreUnavailable
 from sojourn.events import Event
 from sojourn.flows.dialect import Dialect, Outcome
@@ -31,7 +32,6 @@ _POLLED = (
     ("Vary", "Cookie"),
 )
 _LATER = {
-    "sessions": "the devices list comes with a later version",
     "events": "the push channel comes with the browser client",
     "client.js": "the browser client comes with a later version",
     "react.js": "the browser client comes with a later version",
@@ -52,6 +52,7 @@ class Endpoints(Generic[ClaimsT]):
         providers: Mapping[str, Provider],
         sessions: SessionFlow[ClaimsT],
         arrivals: Arrivals[ClaimsT],
+        devices: DevicesEndpoint,
         screens: Screens,
         read_visit: Callable[[Request], Awaitable[Visit]],
         revoker: Revoker,
@@ -66,6 +67,7 @@ class Endpoints(Generic[ClaimsT]):
         self._providers = providers
         self._sessions = sessions
         self._arrivals = arrivals
+        self._devices = devices
         self._screens = screens
         self._read_visit = read_visit
         self._revoker = revoker
@@ -114,6 +116,8 @@ class Endpoints(Generic[ClaimsT]):
                 return await self._sign_out(request)
             case "POST", "_log", _:
                 return Response(status=200)
+            case "GET" | "DELETE", "sessions", _:
+                return await self._devices.answer(request, rest) or self._dialect.unsupported(request.method)
             case "GET", "verify", _:
                 return await self._verify(request)
             case "GET", "jwks", _:

@@ -22,6 +22,7 @@ __all__ = [
     "SessionRefreshed",
     "SessionRefused",
     "SessionStarted",
+    "SessionsEnded",
     "SignInFailed",
     "StoreFailed",
     "UserCreated",
@@ -60,10 +61,21 @@ class SessionRefreshed(Event, frozen=True, kw_only=True):
 
 
 class SessionEnded(Event, frozen=True, kw_only=True):
-    """A session ended for good. `reason`: `sign_out`, `replaced`, `revoked`."""
+    """A session ended for good. `reason`: `sign_out`, `replaced`, `revoked`, `password_changed`, `disabled`.
+
+    `user_id` is empty where an operator ended a session in a token that no record names.
+    """
 
     name: ClassVar[str] = "session_ended"
     sid: str
+    user_id: str
+    reason: str
+
+
+class SessionsEnded(Event, frozen=True, kw_only=True):
+    """All sessions of a user ended for good, those that no list names too; the listed ones have their own events."""
+
+    name: ClassVar[str] = "sessions_ended"
     user_id: str
     reason: str
 

@@ -11,7 +11,7 @@ import msgspec
 
 from sojourn.errors import ConfigError
 
-__all__ = ["Account", "Claims", "ClaimsT", "Lifetimes", "Profile", "Session", "User", "Value"]
+__all__ = ["Account", "Claims", "ClaimsT", "Device", "Lifetimes", "Profile", "Session", "User", "Value"]
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -122,6 +122,22 @@ class Account:
     scope: str | None = None
     created_at: int = 0
     sealed_tokens: str | None = field(default=None, repr=False)
+
+
+class Device(Value, frozen=True, kw_only=True):
+    """One of somebody's sessions as a list shows it; times are epoch seconds.
+
+    `last_seen_at` is when it was extended last, `expires_at` when it ends unless it is extended. A session in a token
+    is written down once: there they are the sign-in and the latest end that it can have.
+    """
+
+    sid: str
+    created_at: int
+    last_seen_at: int
+    expires_at: int
+    provider: str | None = None
+    client: str | None = None
+    user_agent: str | None = None
 
 
 class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):

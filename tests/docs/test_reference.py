@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,14 +122,22 @@ ENDPOINTS = re.findall(r"^\| `([A-Z]+) (/\S+)` \| (\d{3}) \|", HTTP, re.MULTILIN
 
 
 @pytest.mark.parametrize(("method", "path", "status"), ENDPOINTS)
-async def test_every_endpoint_answers_as_documented(method: str, path: str, status: str) -> None:
+async def test_every_endpoint_answers_as_documented(method: str, path: str, status: str, tmp_path: Path) -> None:
     provider = OIDC(id="op", issuer="http://127.0.0.1:1", client_id="client", client_secret="secret")
 
     def nobody(form: object) -> Profile | None:
         return None
 
-    auth = Auth(secret="x", base_url="http://127.0.0.1:8000", providers=[Credentials(authorize=nobody), provider])
-    answer = await auth.handle(Request(method=method, path=f"/api/auth{path}", headers={"host": "127.0.0.1:8000"}))
+    auth = Auth(
+        secret="x",
+        base_url="http://127.0.0.1:8000",
+        database=f"sqlite:///{tmp_path}/app.db",
+        providers=[Credentials(authorize=nobody), provider],
+    )
+    path, _, query = path.partition("?")
+    headers = {"host": "127.0.0.1:8000"}
+    answer = await auth.handle(Request(method=method, path=f"/api/auth{path}", query=query, headers=headers))
+    await auth.aclose()
     assert answer.status == int(status)
     assert b"not supported" not in answer.body
 

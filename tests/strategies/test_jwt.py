@@ -13,8 +13,9 @@ from sojourn.errors import ClaimsTooLarge, TokenError
 from sojourn.keys import Keyring
 from sojourn.models import Claims, Lifetimes, Session
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Revocation
-from sojourn.strategies import JWTStrategy
+from sojourn.ports import Revocation, SessionStore
+from sojourn.stores.memory_sessions import MemorySessionStore
+from sojourn.strategies import Arrival, JWTStrategy
 from sojourn.strategies import jwt as strategies
 from sojourn.testing import DrivenClock
 from sojourn.tokens import AuthJSV5, NextAuthV4, SignedJWT, TokenFormat
@@ -43,6 +44,7 @@ class Desk:
         token_format: TokenFormat | None = None,
         lifetimes: Lifetimes = LIFETIMES,
         budget: int = 19_000,
+        records: SessionStore | None = None,
     ) -> None:
         self.clock = DrivenClock(NOW)
         self.ended = EndedSessions()
@@ -56,6 +58,7 @@ class Desk:
             ended=self.ended,
             clock=self.clock,
             budget=budget,
+            records=records,
         )
 
     def open(self, token: str) -> bytes:
@@ -235,6 +238,68 @@ def test_signing_in_again_in_the_second_of_a_cut_off() -> None:
     with pytest.raises(TokenError, match="ended"):
         desk.strategy.issue(MyClaims(sub="1"))
     assert desk.strategy.issue(MyClaims(sub="2")).session.issued_at == NOW
+
+
+async def test_no_extension_leaves_a_cut_off_behind() -> None:
+    """Another process, which has not heard of it yet, extends the session in a later second."""
+    desk, elsewhere = Desk(), Desk()
+    begun = desk.strategy.issue(MyClaims(sub="1"))
+    desk.end("user", "1", at=NOW + 5)
+    elsewhere.clock.advance(10)
+    extended = elsewhere.strategy.refresh(begun.session, begun.token, expires_at=NOW + 43_210)
+    desk.clock.advance(10)
+    assert extended.session.issued_at > NOW + 5
+    assert desk.refused(extended.token).step == "ended"
+    claims = extended.session.claims
+    with pytest.raises(TokenError, match="ended"):
+        desk.strategy.issue(claims, auth_time=claims.auth_time, sid=claims.sid)
+    with pytest.raises(TokenError, match="ended"):
+        desk.strategy.issue(claims, auth_time=claims.auth_time)
+
+
+# listing
+
+
+async def test_a_listed_session_has_one_record_that_opens_nothing() -> None:
+    records = MemorySessionStore()
+    desk = Desk(records=records)
+    arrival = Arrival(provider="op", client="192.0.2.7", user_agent="Phone\n\u202e" + "x" * 500)
+    issued = await desk.strategy.start(MyClaims(sub="1"), arrival)
+    session = desk.strategy.verify(issued.token)
+    record = await records.get(session.sid)
+    assert record is not None
+    assert (record.user_id, record.auth_time, record.issued_at) == ("1", NOW, NOW)
+    assert (record.expires_at, record.claims) == (NOW + 86_400, b"{}")
+    assert record.forget_after > record.expires_at + LIFETIMES.grace_period
+    assert (record.provider, record.client) == ("op", "192.0.2.7")
+    assert record.user_agent == ("Phone" + "x" * 500)[:398]
+    other = await records.get((await desk.strategy.start(MyClaims(sub="1"), arrival)).session.sid)
+    assert other is not None
+    assert len(record.secret_hash) == 32
+    assert record.secret_hash != other.secret_hash
+    desk.clock.advance(4000)
+    await desk.strategy.extend(session, issued.token, expires_at=NOW + 50_000)
+    assert await records.get(session.sid) == record
+
+
+async def test_without_a_list_nothing_is_written_and_issued_tokens_are_in_none() -> None:
+    records = MemorySessionStore()
+    assert (await Desk().strategy.start(MyClaims(sub="1"), Arrival())).session.sid
+    Desk(records=records).strategy.issue(MyClaims(sub="1"))
+    assert await records.list_for_user("1") == []
+
+
+async def test_a_listed_session_begins_after_the_cut_off_of_its_second() -> None:
+    records = MemorySessionStore()
+    desk = Desk(records=records)
+    desk.end("user", "1", at=NOW)
+    issued = await desk.strategy.start(MyClaims(sub="1"), Arrival())
+    (record,) = await records.list_for_user("1")
+    assert (record.sid, record.auth_time) == (issued.session.sid, NOW + 1)
+    desk.end("user", "1", at=NOW + 1)
+    with pytest.raises(TokenError, match="ended"):
+        await desk.strategy.start(MyClaims(sub="1"), Arrival())
+    assert len(await records.list_for_user("1")) == 1
 
 
 # remembering

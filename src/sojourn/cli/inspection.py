@@ -13,6 +13,7 @@ from sojourn.config import AuthConfig
 from sojourn.cookies import cookie_names
 from sojourn.errors import ConfigError, SojournError
 from sojourn.identifiers import session_id
+from sojourn.placement import records_in
 from sojourn.stores import Stores, is_lasting, kind_of, open_stores
 
 __all__ = ["Finding", "doctor", "examine", "lifecycle"]
@@ -128,9 +129,14 @@ def _asked(check: str, kind: str, fix: str, open_: Callable[[], Stores]) -> Find
     return Finding(check=check, ok=True, seen=f"{kind}, answers")
 
 
+def _listed(config: AuthConfig[ServerClaims]) -> str:
+    place = records_in(config)
+    return f", and {'Redis' if place == 'redis' else 'the database'} lists them" if place else ""
+
+
 def _sessions(config: AuthConfig[ServerClaims]) -> Finding:
     if config.session.strategy == "jwt":
-        return Finding(check="sessions", ok=True, seen="in their tokens; a check asks no store")
+        return Finding(check="sessions", ok=True, seen=f"in their tokens; a check asks no store{_listed(config)}")
     if config.session.store == "redis":
         return Finding(check="sessions", ok=True, seen="records in Redis, asked at each check")
     database = config.database or ""

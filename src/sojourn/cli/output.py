@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NoReturn
 import msgspec
 from cyclopts import Parameter
 
-__all__ = ["AsJSON", "Ignored", "fail", "not_yet", "say", "tell"]
+__all__ = ["AsJSON", "Ignored", "counted", "fail", "not_yet", "say", "tell"]
 
 AsJSON = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 # What a command that is not here yet will take: its refusal must not hide behind one of an argument.
@@ -28,6 +28,11 @@ def say(line: str) -> None:
 def tell(value: Any, text: Callable[[], str], *, as_json: bool) -> None:
     """The result: `value` as one line of JSON, or the text for people."""
     say(msgspec.json.encode(value).decode() if as_json else text())
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def fail(key: str, seen: str, fix: str, *, as_json: bool = False) -> NoReturn:

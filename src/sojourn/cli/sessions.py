@@ -1,21 +1,22 @@
-"""`sojourn sessions`: the records of those who are signed in, listed, ended and tidied away."""
+"""`sojourn sessions`: who is signed in, listed, ended and tidied away."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from sojourn.cli.output import AsJSON, tell
-from sojourn.cli.settings import ConfigFile, ServerClaims, load_config, stores_of, the_database
+from sojourn.cli.output import AsJSON, counted, tell
+from sojourn.cli.people import devices_in, find_user, with_stores
+from sojourn.cli.settings import ConfigFile, ServerClaims, load_config, the_database
 from sojourn.config import AuthConfig
 from sojourn.errors import ConfigError
-from sojourn.identifiers import normalise_email, normalise_username
-from sojourn.ports import SessionRecord, UserStore
-from sojourn.stores import Stores, is_lasting
+from sojourn.models import Device
+from sojourn.placement import records_in
+from sojourn.stores import Stores
 
 __all__ = ["app"]
 
@@ -24,7 +25,6 @@ _AT_ONCE = 1000
 
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 
-T = TypeVar("T")
 WhoseSessions = Annotated[str, Parameter(name="--user", help="Their id, address or username.")]
 
 app: App = App(name="sessions")
@@ -35,12 +35,12 @@ def list_(*, user: WhoseSessions, config: ConfigFile = None, as_json: AsJSON = F
     """List somebody's sessions, newest sign-in first; times are UTC."""
     settings = _with_records(load_config(config))
 
-    async def ask(stores: Stores) -> tuple[str, Sequence[SessionRecord]]:
-        user_id = await _find_user(user, settings, stores)
-        return user_id, await stores.sessions.list_for_user(user_id)
+    async def ask(stores: Stores) -> tuple[str, Sequence[Device]]:
+        user_id = await find_user(user, settings, stores)
+        return user_id, await devices_in(settings, stores).list(user_id)
 
-    user_id, records = asyncio.run(_with_stores(settings, ask))
-    rows = [_row(record) for record in records]
+    user_id, devices = asyncio.run(with_stores(settings, ask))
+    rows = [_row(device) for device in devices]
     tell({"user_id": user_id, "sessions": rows}, lambda: _table(rows) or "No sessions.", as_json=as_json)
 
 
@@ -54,7 +54,7 @@ def revoke(
     config: ConfigFile = None,
     as_json: AsJSON = False,
 ) -> None:
-    """End one session, or all of somebody's: the records are deleted, and the next check refuses the cookies.
+    """End one session, or all of somebody's: the next check refuses the cookies.
 
     Parameters
     ----------
@@ -73,26 +73,28 @@ def revoke(
     settings = _with_records(load_config(config))
 
     async def end(stores: Stores) -> Sequence[str]:
-        if user is not None:
-            user_id = await _find_user(user, settings, stores)
-            if but is not None and but not in {record.sid for record in await stores.sessions.list_for_user(user_id)}:
-                raise ConfigError(
-                    "--but", "no session of theirs", "Nothing was ended. `sojourn sessions list` has ids."
-                )
-            return await stores.sessions.delete_for_user(user_id, but=but)
-        return [sid] if sid is not None and await stores.sessions.delete(sid) else []
+        devices = devices_in(settings, stores)
+        if sid is not None:
+            return [sid] if await devices.end_named(sid) else []
+        user_id = await find_user(user or "", settings, stores)
+        if but is None:
+            return await devices.end_all(user_id)
+        if but not in {device.sid for device in await devices.list(user_id)}:
+            raise ConfigError("--but", "no session of theirs", "Nothing was ended. `sojourn sessions list` has ids.")
+        return await devices.end_others(user_id, but=but)
 
-    ended = asyncio.run(_with_stores(settings, end))
-    tell(
-        {"ended": len(ended), "sids": list(ended)}, lambda: f"{_counted(len(ended), 'session')} ended.", as_json=as_json
-    )
+    ended = asyncio.run(with_stores(settings, end))
+    text = f"{counted(len(ended), 'session')} ended."
+    if sid is not None and not ended and settings.session.strategy == "jwt":
+        text = "No record names it. If a token does, it is refused from now on."
+    tell({"ended": len(ended), "sids": list(ended)}, lambda: text, as_json=as_json)
 
 
 @app.command
 def purge(*, config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """Delete the records that nobody needs any more, a thousand at a time."""
     settings = load_config(config)
-    if settings.session.strategy == "jwt":
+    if records_in(settings) is None:
         tell({"purged": 0}, lambda: "Sessions live in their tokens: there is nothing to purge.", as_json=as_json)
         return
     _check_lasting(settings)
@@ -103,16 +105,16 @@ def purge(*, config: ConfigFile = None, as_json: AsJSON = False) -> None:
             purged += batch
         return purged + batch
 
-    purged = asyncio.run(_with_stores(settings, tidy))
-    by_itself = " Redis drops expired ones by itself." if settings.session.store == "redis" else ""
-    tell({"purged": purged}, lambda: f"{_counted(purged, 'record')} purged.{by_itself}", as_json=as_json)
+    purged = asyncio.run(with_stores(settings, tidy))
+    by_itself = " Redis drops expired ones by itself." if records_in(settings) == "redis" else ""
+    tell({"purged": purged}, lambda: f"{counted(purged, 'record')} purged.{by_itself}", as_json=as_json)
 
 
 def _with_records(config: AuthConfig[ServerClaims]) -> AuthConfig[ServerClaims]:
-    if config.session.strategy == "jwt":
+    if records_in(config) is None:
         fix = (
-            "Sessions live in their tokens, and nobody keeps a list: follow the `session_started` and `session_ended` "
-            'events, or set strategy = "database".'
+            "Sessions live in their tokens, and nothing that lasts lists them: set a lasting database, or redis; or "
+            "follow the `session_started` and `session_ended` events."
         )
         raise ConfigError("session.strategy", "'jwt'", fix)
     _check_lasting(config)
@@ -120,7 +122,7 @@ def _with_records(config: AuthConfig[ServerClaims]) -> AuthConfig[ServerClaims]:
 
 
 def _check_lasting(config: AuthConfig[ServerClaims]) -> None:
-    if config.session.store != "redis":
+    if records_in(config) == "database":
         the_database(config)
 
 
@@ -130,48 +132,15 @@ def _check_id(key: str, given: str | None) -> None:
         raise ConfigError(key, "a text that is no session's id", "`sojourn sessions list` shows the ids.")
 
 
-async def _with_stores(config: AuthConfig[ServerClaims], ask: Callable[[Stores], Awaitable[T]]) -> T:
-    stores = stores_of(config)
-    try:
-        await stores.start()
-        return await ask(stores)
-    finally:
-        await stores.aclose()
-
-
-async def _find_user(given: str, config: AuthConfig[ServerClaims], stores: Stores) -> str:
-    """The id of the user meant; where no database has users, what is given is the id."""
-    if not given or not given.isprintable():
-        raise ConfigError("--user", repr(given), "Give their id, address or username.")
-    if config.database is None or not is_lasting(config.database):
-        return given
-    found = await _known(given, stores.users)
-    # A store without users keeps the sessions of somebody whose record is gone.
-    if found is None and not await stores.sessions.list_for_user(given):
-        raise ConfigError("--user", f"{given!r} is unknown", "Give their id, address or username.")
-    return found or given
-
-
-async def _known(given: str, users: UserStore) -> str | None:
-    if (by_id := await users.get(given)) is not None:
-        return by_id.id
-    address, username = normalise_email(given), normalise_username(given)
-    if address is not None and (by_email := await users.get_by_email(address)) is not None:
-        return by_email.id
-    if username is not None and (by_username := await users.get_by_username(username)) is not None:
-        return by_username[0].id
-    return None
-
-
-def _row(record: SessionRecord) -> dict[str, Any]:
+def _row(device: Device) -> dict[str, Any]:
     return {
-        "sid": record.sid,
-        "signed_in_at": _written(record.auth_time),
-        "extended_at": _written(record.issued_at),
-        "expires_at": _written(record.expires_at),
-        "provider": record.provider,
-        "client": record.client,
-        "user_agent": record.user_agent,
+        "sid": device.sid,
+        "signed_in_at": _written(device.created_at),
+        "extended_at": _written(device.last_seen_at),
+        "expires_at": _written(device.expires_at),
+        "provider": device.provider,
+        "client": device.client,
+        "user_agent": device.user_agent,
     }
 
 
@@ -188,7 +157,3 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ from sojourn import configfile
 from sojourn.config import AuthConfig
 from sojourn.errors import ConfigError
 from sojourn.models import Claims, Lifetimes
+from sojourn.placement import records_in
 from sojourn.stores import Stores, is_lasting, open_stores
 
 __all__ = ["ConfigFile", "ServerClaims", "load_config", "shared_with", "stores_of", "the_database"]
@@ -48,7 +49,7 @@ def stores_of(config: AuthConfig[ServerClaims]) -> Stores:
     return open_stores(
         config.database,
         config.redis,
-        sessions_in_redis=config.session.store == "redis",
+        sessions_in_redis=records_in(config) == "redis",
         shared_with=shared_with(config),
     )
 

@@ -10,7 +10,7 @@ import msgspec
 from sojourn.callbacks import Callbacks, ClaimsChange, SignInAttempt, call, unusable_claims
 from sojourn.claims import for_user
 from sojourn.cookies import Cookie
-from sojourn.errors import ClaimsTooLarge, Conflict, SignInRefused, StoreUnavailable
+from sojourn.errors import ClaimsTooLarge, Conflict, SignInRefused, StoreUnavailable, TokenError
 from sojourn.events import AccountLinked, Event, SessionStarted, UserCreated
 from sojourn.flows.provider_tokens import TokenVault
 from sojourn.flows.revocation import Revoker
@@ -99,6 +99,9 @@ class Admission(Generic[ClaimsT]):
             raise SignInRefused("Callback", "claims_too_large", str(error)) from error
         except Conflict as error:
             raise SignInRefused("AccessDenied", "disabled", "the user was deleted meanwhile") from error
+        except TokenError as error:
+            detail = "all of this user's sessions ended just now, by a clock that is ahead of this one"
+            raise StoreUnavailable("sessions", detail) from error
         # Should this fail, nobody ever learns the new session's secret, and the old one goes on.
         for older in replaced:
             await self._revoker.end(older, "replaced")

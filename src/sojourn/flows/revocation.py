@@ -1,17 +1,21 @@
 """Ending sessions: first durably, then for whoever asks this process, so that no answer promises too much.
 
-A session in a token ends in the log; one that a store keeps ends with its record, and no log need repeat it.
+A session in a token ends in the log, and then leaves the list if there is one; one that a store keeps ends with its
+record, and no log need repeat it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from sojourn.events import Event, SessionEnded
+from sojourn.errors import StoreUnavailable
+from sojourn.events import Event, SessionEnded, SessionsEnded
+from sojourn.flows.failures import store_failed
 from sojourn.models import Lifetimes
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, Revocation, RevocationLog, SessionStore
+from sojourn.strategies import SessionName
 
 __all__ = ["Revoker"]
 
@@ -30,13 +34,17 @@ class Named(Protocol):
 
 
 class Revoker:
-    """Ends sessions for good and tells whoever listens; `sessions` is where they are records, if they are."""
+    """Ends sessions for good and tells whoever listens.
+
+    `sessions` is where they are records, if they are; `listed` is where those in tokens are listed, if they are.
+    """
 
     def __init__(
         self,
         *,
         log: RevocationLog,
         sessions: SessionStore | None,
+        listed: SessionStore | None = None,
         ended: EndedSessions,
         lifetimes: Lifetimes,
         clock: Clock,
@@ -44,6 +52,7 @@ class Revoker:
     ) -> None:
         self._log = log
         self._sessions = sessions
+        self._listed = listed
         self._ended = ended
         self._clock = clock
         self._emit = emit
@@ -64,13 +73,54 @@ class Revoker:
 
         Raises `StoreUnavailable` when it could not be made durable.
         """
-        now = self._clock()
         if self._sessions is not None:
             if not await self._sessions.delete(session.sid):
                 return  # it had ended before
         else:
-            revocation = Revocation(kind="session", subject=session.sid, at=now, forget_after=now + self._longest)
-            await self._log.append(revocation)
-            self._ended.end(revocation)
-            self._ended.forget(now)
-        await self._emit(SessionEnded(at=now, sid=session.sid, user_id=session.user_id, reason=reason))
+            await self._append("session", session.sid)
+            await self._unlist((session.sid,))
+        await self._tell((session.sid,), session.user_id, reason)
+
+    async def end_user(
+        self, user_id: str, reason: str, *, but: str | None = None, listed: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """End all of a user's sessions, or all `but` one; `listed` are those in tokens. The ids that are known.
+
+        Raises `StoreUnavailable`; of several sessions in tokens some may have ended then, each of them for good.
+        """
+        if self._sessions is not None:
+            gone = await self._sessions.delete_for_user(user_id, but=but)
+            await self._tell(gone, user_id, reason)
+        elif but is None:
+            await self._append("user", user_id)
+            # One by one: who signs in again at this moment keeps the record of that.
+            await self._unlist(listed)
+            await self._tell(gone := listed, user_id, reason)
+        else:
+            gone = [sid for sid in listed if sid != but]
+            for sid in gone:
+                await self.end(SessionName(sid, user_id), reason)
+        if but is None:
+            await self._emit(SessionsEnded(at=self._clock(), user_id=user_id, reason=reason))
+        return gone
+
+    async def _append(self, kind: str, subject: str) -> None:
+        now = self._clock()
+        revocation = Revocation(kind=kind, subject=subject, at=now, forget_after=now + self._longest)
+        await self._log.append(revocation)
+        self._ended.end(revocation)
+        self._ended.forget(now)
+
+    async def _unlist(self, sids: Sequence[str]) -> None:
+        if self._listed is None:
+            return
+        try:
+            for sid in sids:
+                await self._listed.delete(sid)
+        except StoreUnavailable as error:
+            # They ended all the same, and a list leaves out what ended.
+            await self._emit(store_failed(error, at=self._clock()))
+
+    async def _tell(self, sids: Sequence[str], user_id: str, reason: str) -> None:
+        for sid in sids:
+            await self._emit(SessionEnded(at=self._clock(), sid=sid, user_id=user_id, reason=reason))

@@ -115,7 +115,7 @@ class SessionFlow(Generic[ClaimsT]):
             return None
         now = self._clock()
         session, until = self._known.get(cookie_header, _NOTHING)
-        if session is None or now >= until or verifier.is_ended(session.sid, session.user_id, session.issued_at):
+        if session is None or now >= until or verifier.is_ended(session.sid, session.user_id, session.auth_time):
             token = session_cookie_from_header(cookie_header, self._names.session, max_chunks=self._names.max_chunks)
             if token is None:
                 return None

@@ -18,6 +18,7 @@ __all__ = ["Visit", "read_visit"]
 
 logger: logging.Logger = logging.getLogger("sojourn")
 
+_CHANGING: Final = frozenset({"POST", "DELETE"})
 _LONGEST_COOKIE_VALUE: Final = 3900
 """Characters, percent-encoded: beyond 4096 with its name a browser drops a cookie without a word (RFC 6265bis 5.6)."""
 
@@ -55,9 +56,11 @@ async def read_visit(
     pair = csrf.read_or_make(
         cookies.get(names.csrf), secrets_newest_first, lambda: secrets.token_hex(32), joined_hash=joined_hash
     )
-    refusal = "method"
-    if request.method == "POST":
-        refusal = csrf.refuse(pair, fields.get("csrfToken"), origin=origin, headers=request.headers) or ""
+    refusal: str | None = "method"
+    if request.method in _CHANGING:
+        # A DELETE has no body that everybody reads: its token comes in a header, which no form can send.
+        sent = fields.get("csrfToken") if request.method == "POST" else request.headers.get("x-csrf-token")
+        refusal = csrf.refuse(pair, sent, origin=origin, headers=request.headers)
     remembered = cookies.get(names.callback_url)
     wanted = fields.get("callbackUrl") or query_first(request.query, "callbackUrl") or remembered
     callback_url = await resolve(wanted, origin=origin, callbacks=callbacks)
@@ -71,7 +74,7 @@ async def read_visit(
         fields=fields,
         cookies=cookies,
         csrf_token=pair.token,
-        csrf_refusal=refusal or None,
+        csrf_refusal=refusal,
         callback_url=callback_url,
         set_cookies=tuple(changed),
     )

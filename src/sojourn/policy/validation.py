@@ -22,6 +22,6 @@ def check(session: Session[Any], *, now: int, lifetimes: Lifetimes, ended: Ended
         return "absolute_age"
     if now >= session.expires_at + lifetimes.grace_period + lifetimes.leeway:
         return "expired"
-    if ended.is_ended(session.sid, session.user_id, session.issued_at):
+    if ended.is_ended(session.sid, session.user_id, session.auth_time):
         return "ended"
     return None

@@ -95,7 +95,7 @@ REQUEST: Final[Mapping[str, Explanation]] = {
     ),
     "double_submit": Explanation(
         "The CSRF token is missing, or it does not fit the CSRF cookie.",
-        "Fetch a new token from /csrf and send it as csrfToken, with cookies.",
+        "Fetch a new token from /csrf and send it as csrfToken (a DELETE: in X-CSRF-Token), with cookies.",
     ),
     "method": Explanation(
         "A change of state was asked for by a method other than POST.", "Send it as POST with a CSRF token."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, Protocol
+from typing import ClassVar, Final, Generic, Protocol
 
 import msgspec
 
 from sojourn.models import ClaimsT, Session, Value
 
-__all__ = ["Arrival", "Issued", "SessionName", "Strategy"]
+__all__ = ["Arrival", "Issued", "SessionName", "Strategy", "printable"]
+
+_LONGEST_NAME: Final = 400
 
 
 class Issued(Value, Generic[ClaimsT], frozen=True):
@@ -26,6 +28,13 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     provider: str | None = None
     client: str | None = None
     user_agent: str | None = None
+
+
+def printable(text: str | None) -> str | None:
+    """What a list may show of a text from outside: 400 characters at most, without what does not print."""
+    if text is None:
+        return None
+    return "".join(character for character in text[:_LONGEST_NAME] if character.isprintable()) or None
 
 
 class SessionName(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionChange, SessionRecord, SessionStore
-from sojourn.strategies.base import Arrival, Issued, SessionName
+from sojourn.strategies.base import Arrival, Issued, SessionName, printable
 
 __all__ = ["MOST_CLAIMS", "DatabaseStrategy", "check", "session_of"]
 
@@ -29,8 +29,6 @@ _read_token: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\
 _SECRET_BYTES: Final = 32
 _MARGIN: Final = 60
 """Seconds that a record is kept beyond its last use, so that no two clocks can disagree about it."""
-
-_LONGEST_NAME: Final = 400
 
 
 class DatabaseStrategy(Generic[ClaimsT]):
@@ -114,8 +112,8 @@ class DatabaseStrategy(Generic[ClaimsT]):
             expires_at,
             expires_at + self._kept,
             provider=arrival.provider,
-            client=_printable(arrival.client),
-            user_agent=_printable(arrival.user_agent),
+            client=printable(arrival.client),
+            user_agent=printable(arrival.user_agent),
         )
         await self._store.insert(record)
         return Issued(f"{sid}.{secret}", session_of(record, claims, None, now))
@@ -193,9 +191,3 @@ def _known(user: User) -> Callable[[], Awaitable[User | None]]:
 def _hash(secret: str) -> bytes:
     # 256 random bits need no salt and no slow hash: nobody can guess them from what the table shows.
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _printable(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return "".join(character for character in text[:_LONGEST_NAME] if character.isprintable()) or None

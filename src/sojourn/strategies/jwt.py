@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from sojourn import claims as claims_module
 from sojourn.claims import LIFETIME_MARGIN, MALFORMED, ClaimsCodec, judge, write
 from sojourn.errors import ClaimsTooLarge, TokenError
+from sojourn.identifiers import session_id
 from sojourn.models import Claims, ClaimsT, Lifetimes, Session
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
-from sojourn.ports import Clock
-from sojourn.strategies.base import Arrival, Issued, SessionName
+from sojourn.ports import Clock, SessionRecord, SessionStore
+from sojourn.strategies.base import Arrival, Issued, SessionName, printable
 from sojourn.tokens import TokenFormat
 
 __all__ = ["JWTStrategy"]
@@ -29,6 +30,9 @@ _LONGEST_SEEN: Final = 2048
 _SAME_SUCCESSOR: Final = 10
 """Seconds in which one old token is refreshed into one and the same new token, or until that one is due itself."""
 
+_MARGIN: Final = 60
+"""Seconds that a record outlives its session, so that no two clocks can disagree about it."""
+
 
 _read_names: Final = msgspec.json.Decoder(Claims).decode
 """What every session says, whatever the application's claims have become."""
@@ -36,6 +40,8 @@ _read_names: Final = msgspec.json.Decoder(Claims).decode
 
 class JWTStrategy(Generic[ClaimsT]):
     """Sessions in tokens. `budget` is the most characters a token may take in cookies.
+
+    `records`, if given, lists who is signed in: written once at sign-in, deleted at the end, never read by a check.
 
     A token that opened once is not opened again while it is remembered by its whole text; expiry and endings are looked
     at every time. `verify` and `open` are synchronous and may be called from any thread.
@@ -50,6 +56,7 @@ class JWTStrategy(Generic[ClaimsT]):
         ended: EndedSessions,
         clock: Clock,
         budget: int,
+        records: SessionStore | None = None,
     ) -> None:
         self.codec: Final = codec
         self._seal = token_format.seal
@@ -62,6 +69,7 @@ class JWTStrategy(Generic[ClaimsT]):
         self.is_ended: Final = ended.is_ended
         self._clock = clock
         self._budget = budget
+        self._records = records
         self._farthest = lifetimes.max_age + LIFETIME_MARGIN
         self._max_age = lifetimes.max_age
         self._absolute_age = lifetimes.absolute_age
@@ -73,7 +81,7 @@ class JWTStrategy(Generic[ClaimsT]):
         """The session of a valid token; raises `TokenError` with the step that refused."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
-        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.issued_at):
+        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.auth_time):
             return session
         return self._judge(session, now, grace_period=0)
 
@@ -81,7 +89,7 @@ class JWTStrategy(Generic[ClaimsT]):
         """As `verify`, but a token that expired within its grace opens too: `refresh.decide` says what follows."""
         now = self._clock()
         session = self._seen.get(token) or self._open_new(token, now)
-        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.issued_at):
+        if now < session.expires_at and not self.is_ended(session.sid, session.user_id, session.auth_time):
             return session
         return self._judge(session, now, grace_period=self._lifetimes.grace_period)
 
@@ -97,19 +105,28 @@ class JWTStrategy(Generic[ClaimsT]):
             return None
         sid = claims.sid or claims.jti
         over = claims.exp + self._lifetimes.grace_period + self._lifetimes.leeway + LIFETIME_MARGIN <= self._clock()
-        if not sid or over or self.is_ended(sid, claims.sub, claims.iat):
+        if not sid or over or self.is_ended(sid, claims.sub, claims.auth_time or claims.iat):
             return None
         return SessionName(sid, claims.sub)
 
     async def start(self, claims: ClaimsT, arrival: Arrival) -> Issued[ClaimsT]:
-        """`issue`, for who can wait."""
-        return self.issue(claims)
+        """`issue`, and where sessions are listed the record of it.
+
+        Raises as `issue`; also `Conflict("user")` if the user's row is gone, and `StoreUnavailable`.
+        """
+        if self._records is None:
+            return self.issue(claims)
+        issued = self.issue(claims, new_sid=session_id(claims.sub, self._clock()))
+        await self._records.insert(self._listed(issued.session, arrival))
+        return issued
 
     def remembers(self, token: str) -> bool:
         """Whether this text opened before; that says nothing of what is left of its session."""
         return token in self._seen
 
-    def issue(self, claims: ClaimsT, *, auth_time: int | None = None, sid: str | None = None) -> Issued[ClaimsT]:
+    def issue(
+        self, claims: ClaimsT, *, auth_time: int | None = None, sid: str | None = None, new_sid: str | None = None
+    ) -> Issued[ClaimsT]:
         """A token for these claims, of a new session unless `sid` names one; it starts at `auth_time`, or now.
 
         Raises `ClaimsTooLarge` over the budget, and `TokenError`: "ended" if that session or all of its user's ended,
@@ -117,15 +134,14 @@ class JWTStrategy(Generic[ClaimsT]):
         """
         now = self._clock()
         random = os.urandom(48)
-        new_sid = random[32:].hex() if sid is None else sid
-        if self.is_ended(new_sid, claims.sub, now):
+        name = sid or new_sid or random[32:].hex()
+        began_at = now if auth_time is None else auth_time
+        if self.is_ended(name, claims.sub, began_at):
             # Cut-offs are whole seconds: who signs in again within that second would be cut off too.
-            now += 1
-            if sid is not None or self.is_ended(new_sid, claims.sub, now):
+            began_at = now = now + 1
+            if sid is not None or auth_time is not None or self.is_ended(name, claims.sub, now):
                 raise TokenError("ended")
-        return self._make(
-            claims, new_sid, now if auth_time is None else auth_time, now, now + self._max_age, random, None
-        )
+        return self._make(claims, name, began_at, now, now + self._max_age, random, None)
 
     def successor(self, token: str) -> Issued[ClaimsT] | None:
         """What `token` was refreshed into a moment ago, unless that session ended meanwhile."""
@@ -134,7 +150,7 @@ class JWTStrategy(Generic[ClaimsT]):
             return None
         session = made.session
         fresh = 0 <= self._clock() - session.issued_at < self._same_successor
-        ended = self.is_ended(session.sid, session.user_id, session.issued_at)
+        ended = self.is_ended(session.sid, session.user_id, session.auth_time)
         return made if fresh and not ended else None
 
     async def extend(
@@ -152,7 +168,7 @@ class JWTStrategy(Generic[ClaimsT]):
         meanwhile (looked at in the step that seals), "absolute_age"; `ClaimsTooLarge`.
         """
         now = self._clock()
-        if self.is_ended(session.sid, session.user_id, session.issued_at):
+        if self.is_ended(session.sid, session.user_id, session.auth_time):
             raise TokenError("ended")
         claims = session.claims if claims is None else claims
         payload = self._open_token(token)
@@ -179,6 +195,23 @@ class JWTStrategy(Generic[ClaimsT]):
             claims=claims, sid=sid, user_id=claims.sub, issued_at=now, expires_at=expires_at, auth_time=auth_time
         )
         return Issued(token, session)
+
+    def _listed(self, session: Session[ClaimsT], arrival: Arrival) -> SessionRecord:
+        """What a list shows of a session that nobody writes down again: its end is the latest that it can have."""
+        ends_at = session.auth_time + self._absolute_age
+        return SessionRecord(
+            session.sid,
+            session.user_id,
+            os.urandom(32),  # no hash of anything: where checks read records, nobody gets in with this one
+            b"{}",
+            session.auth_time,
+            session.issued_at,
+            ends_at,
+            ends_at + self._lifetimes.grace_period + self._lifetimes.leeway + _MARGIN,
+            provider=arrival.provider,
+            client=printable(arrival.client),
+            user_agent=printable(arrival.user_agent),
+        )
 
     def _open_new(self, token: str, now: int) -> Session[ClaimsT]:
         """The session of a token that is not remembered; everything is judged but expiry and ending."""
