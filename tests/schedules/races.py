@@ -77,7 +77,7 @@ class Ground:
     def __init__(self, place: Place, urls: Mapping[str, str], alter: Callable[[Stores], Stores] | None = None) -> None:
         self.place = place
         self.clock = DrivenClock()
-        self._urls = urls
+        self.urls = urls
         self._alter = alter or (lambda stores: stores)
         self._lasting: Stores | None = None
         self._position = 0
@@ -98,11 +98,10 @@ class Ground:
             await self._lasting.aclose()
 
     def _open(self) -> Stores:
-        in_redis = self.place.stored and self.place.redis is not None
         return open_stores(
-            self._urls.get(self.place.database),
-            self._urls.get(self.place.redis or ""),
-            sessions_in_redis=in_redis,
+            self.urls.get(self.place.database),
+            self.urls.get(self.place.redis or ""),
+            sessions_in_redis=self.place.redis is not None,
             clock=self.clock,
         )
 
@@ -133,8 +132,8 @@ class Race:
         """One more that is started, of the same application on the same stores."""
         place = self.ground.place
         settings: dict[str, Any] = {
-            "database": None if place.database == "none" else "memory:",
-            "redis": "redis://127.0.0.1:1/0" if place.redis is not None else None,
+            "database": self.ground.urls.get(place.database),
+            "redis": self.ground.urls.get(place.redis or ""),
             "session": SessionPolicy(
                 strategy=place.strategy,
                 store="redis" if place.stored and place.redis is not None else None,
