@@ -66,7 +66,7 @@ ASKED: Final[Mapping[str, str]] = {
     "counters.clear": "a right password",
     "once.spend": "a provider's answer",
     "revocations.append": "signing out, with sessions in tokens",
-    "revocations.read": "the start of a process and whenever something ended, with sessions in tokens; `sojourn doctor`",
+    "revocations.read": "the start of a process, and whenever something ended, with sessions in tokens",
     "revocations.wait": "every process with sessions in tokens, all the time, in the background",
 }
 """Each call of the stores, in the page's order, and what makes it."""
