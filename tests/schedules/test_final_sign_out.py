@@ -134,6 +134,9 @@ class Lossy:
     async def read(self, after: int = 0) -> Any:
         return await self._log.read(after)
 
+    async def wait(self, after: int, seconds: float) -> None:
+        await self._log.wait(after, seconds)
+
 
 def kept_in(store: Callable[..., SessionStore]) -> Callable[[Stores], Stores]:
     return lambda stores: msgspec.structs.replace(stores, sessions=store(users=stores.users))
