@@ -128,7 +128,7 @@ def test_rate_limits_are_on_unless_switched_off() -> None:
 
 
 def test_endings_are_checked_after_a_minute_unless_said_otherwise() -> None:
-    assert (build().staleness_limit, build().on_stale) == (60, "check")
+    assert (build().staleness_limit, build().on_stale) == (300, "check")
     stored = build(database="memory:", session=SessionPolicy(strategy="database"), revocation=RevocationPolicy())
     assert stored.on_stale == "check"
     told = build(revocation=RevocationPolicy(staleness_limit="5s", on_stale="accept"))

@@ -140,7 +140,7 @@ class RevocationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     asks the log in each request and answers 503 if that fails, `refuse` answers 503, `accept` goes on.
     """
 
-    staleness_limit: Duration = "1m"
+    staleness_limit: Duration = "5m"
     on_stale: str = "check"
 
     def limit(self) -> int:

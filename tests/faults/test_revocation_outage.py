@@ -67,7 +67,7 @@ async def test_f04_check_refuses_what_nobody_can_tell(url: str, behind: str, pro
         assert cut.auth.current(copy.cookie_header) is not None
         await proxy.set(mode)
         assert (await ada.post("/signout")).status == 200
-        later("59s", cut, whole)
+        later("299s", cut, whole)
         assert cut.auth.current(other.cookie_header) is not None  # nobody waits for a log that is down
         later("1s", cut, whole)
         for browser in (copy, other):
@@ -124,7 +124,7 @@ async def test_f01_a_log_that_is_down_at_the_start(behind: str, proxy: ChaosProx
     async with started((behind, None), revocation=policy) as (site,):
         browser.auth = site.auth
         assert (await browser.send("GET", "/session")).status == first
-        later("1m", site)
+        later("5m", site)
         assert (await browser.send("GET", "/session")).status == (200 if on_stale == "accept" else 503)
 
 
@@ -165,7 +165,7 @@ async def test_valkey_is_gone_for_a_while(mode: Any) -> None:
                 copy, other = copy_of(ada, cut), copy_of(grace, cut)
                 await proxy.set(mode)
                 assert (await ada.post("/signout")).status == 200
-                later("1m", cut, whole)
+                later("5m", cut, whole)
                 assert (await other.send("GET", "/session")).status == 503
                 await proxy.set("pass")
                 await back(other)
