@@ -74,7 +74,8 @@ async def test_each_finds_its_rows_by_an_index(database: SQLiteDatabase, path: P
         for name, statement in STATEMENTS.items():
             found = steps(connection, statement)
             assert [step for step in found if step.startswith("SCAN")] == [], name
-            assert bool(found) == ("WHERE" in statement and not statement.startswith("INSERT")), name
+            searches = "WHERE" in statement or "max(" in statement
+            assert bool(found) == (searches and not statement.startswith("INSERT")), name
 
 
 async def test_a_table_without_its_index_would_be_noticed(database: SQLiteDatabase, path: Path) -> None:
