@@ -10,7 +10,7 @@ from typing import Any
 
 from sojourn.errors import StoreUnavailable
 from sojourn.stores.postgres_statements import CHANNEL, LATEST
-from sojourn.stores.postgres_terms import Pool
+from sojourn.stores.postgres_terms import STATEMENT_SECONDS, Pool
 
 __all__ = ["PostgresChannel"]
 
@@ -26,6 +26,16 @@ class _Ear:
     def end(self) -> None:
         with suppress(RuntimeError):  # that loop is closed, and the socket with it
             self.connection.terminate()
+
+
+async def _to_its_end(asked: Awaitable[Any]) -> Any:
+    """The answer. Whoever is cancelled waits for it, too: a statement that is given up costs another connection."""
+    task = asyncio.ensure_future(asked)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=STATEMENT_SECONDS)
+        raise
 
 
 class PostgresChannel:
@@ -51,7 +61,7 @@ class PostgresChannel:
         if ear is None:
             ear = await self._open()
         try:
-            if await ear.connection.fetchval(LATEST.text) <= after:
+            if await _to_its_end(ear.connection.fetchval(LATEST.text)) <= after:
                 await ear.hear(seconds)
         except BaseException as error:
             ear.end()
