@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,7 +163,7 @@ async def _drive(port: int, requests: Sequence[bytes]) -> None:
     for first in range(CONNECTIONS):
         done = asyncio.Event()
         share = requests[first::CONNECTIONS]
-        await loop.create_connection(lambda share=share, done=done: _Caller(share, done), "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(partial(_Caller, share, done), "127.0.0.1", port)
         waiting.append(done.wait())
     async with asyncio.timeout(120):
         await asyncio.gather(*waiting)

@@ -155,7 +155,7 @@ class LimitedHTTP(HttpToolsProtocol):
     _chunk = 0
     _arrived = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
         self._deadline = self.loop.call_later(REQUEST_SECONDS, transport.close)
 

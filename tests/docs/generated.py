@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, get_args, get_origin
 from unittest.mock import patch
 
@@ -148,7 +149,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "names in sojourn.events": lambda: _names(events),
     "names in sojourn.passwords": lambda: _names(passwords),
     "names in sojourn.configfile": lambda: _names(configfile),
-    **{f"example {path.name}": lambda name=path.name: _example(name) for path in (ROOT / "examples").glob("*.*")},  # type: ignore[misc]
+    **{f"example {path.name}": partial(_example, path.name) for path in (ROOT / "examples").glob("*.*")},
 }
 
 

@@ -13,8 +13,6 @@ from sojourn.errors import ConfigError, Conflict
 from sojourn.models import Account, User
 from sojourn.ports import CounterStore, OnceStore, RevocationLog, UserStore
 from sojourn.stores.authjs import AuthJSDatabase, AuthJSUserStore
-from sojourn.stores.postgres_connection import ASYNCPG
-from sojourn.stores.psycopg_driver import PSYCOPG
 from sojourn.testing import (
     CounterStoreContract,
     DrivenClock,
@@ -24,6 +22,7 @@ from sojourn.testing import (
     UserStoreContract,
 )
 from tests.stores import authjs_ddl
+from tests.stores.authjs_fixtures import clock, database, layout, their_url
 
 ADA = User(
     id="ignored",
@@ -35,30 +34,7 @@ ADA = User(
 GITHUB = Account(provider="github", provider_account_id="7", scope="read:user")
 
 
-@pytest.fixture(params=["serial", "uuid"])
-def layout(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def their_url(layout: str, empty_url: str) -> str:
-    await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[layout])
-    return empty_url
-
-
-@pytest.fixture
-def clock() -> DrivenClock:
-    return DrivenClock()
-
-
-@pytest.fixture
-async def database(layout: str, their_url: str, clock: DrivenClock) -> AsyncIterator[AuthJSDatabase]:
-    """The one layout by one driver, the other by the other."""
-    driver = PSYCOPG if layout == "uuid" else ASYNCPG
-    database = AuthJSDatabase(their_url, max_age=3600, clock=clock, driver=driver)
-    await database.connect()
-    yield database
-    await database.aclose()
+__all__ = ["clock", "database", "layout", "their_url"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 
 import asyncpg
 import pytest
@@ -15,40 +15,14 @@ from sojourn.models import Account, User
 from sojourn.ports import SessionChange, SessionRecord
 from sojourn.stores.authjs import AuthJSDatabase
 from sojourn.stores.authjs_sessions import AuthJSSessionStore, sid_of
-from sojourn.stores.postgres_connection import ASYNCPG
-from sojourn.stores.psycopg_driver import PSYCOPG
 from sojourn.testing import DrivenClock
 from tests.stores import authjs_ddl
+from tests.stores.authjs_fixtures import KEPT, MAX_AGE, clock, database, layout, their_url
 
-MAX_AGE = 3600
-KEPT = 100
 TOKEN = "g-NvXdLJ8e0GJr2bq2b0H5iG2p0c9mPpTjY1RrXq5Zk"
 
 
-@pytest.fixture(params=["serial", "uuid"])
-def layout(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def their_url(layout: str, empty_url: str) -> str:
-    await authjs_ddl.run(empty_url, authjs_ddl.LAYOUTS[layout])
-    return empty_url
-
-
-@pytest.fixture
-def clock() -> DrivenClock:
-    return DrivenClock()
-
-
-@pytest.fixture
-async def database(layout: str, their_url: str, clock: DrivenClock) -> AsyncIterator[AuthJSDatabase]:
-    """The one layout by one driver, the other by the other."""
-    driver = PSYCOPG if layout == "uuid" else ASYNCPG
-    database = AuthJSDatabase(their_url, max_age=MAX_AGE, kept=KEPT, clock=clock, driver=driver)
-    await database.connect()
-    yield database
-    await database.aclose()
+__all__ = ["clock", "database", "layout", "their_url"]
 
 
 @pytest.fixture

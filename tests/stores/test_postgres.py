@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contracts, seen through a second connection."""
+"""PostgreSQL keeps the contracts by either driver, seen through a second connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sojourn.models import User
 from sojourn.ports import CounterStore, OnceStore, RevocationLog, SessionStore, UserStore
-from sojourn.stores.postgres import PostgresDatabase
+from sojourn.stores import Stores, open_database
 from sojourn.testing import (
     AddUser,
     CounterStoreContract,
@@ -28,37 +28,37 @@ def clock() -> DrivenClock:
     return DrivenClock()
 
 
-@pytest.fixture
-async def database(url: str, clock: DrivenClock) -> AsyncIterator[PostgresDatabase]:
-    database = PostgresDatabase(url, clock=clock)
-    await database.connect()
-    yield database
-    await database.aclose()
+@pytest.fixture(params=["postgresql", "postgresql+psycopg"])
+async def stores(request: pytest.FixtureRequest, url: str, clock: DrivenClock) -> AsyncIterator[Stores]:
+    stores = open_database(url.replace("postgresql", request.param, 1), clock=clock)
+    await stores.start()
+    yield stores
+    await stores.aclose()
 
 
 @pytest.fixture
-def users(database: PostgresDatabase) -> UserStore:
-    return database.users
+def users(stores: Stores) -> UserStore:
+    return stores.users
 
 
 @pytest.fixture
-def once(database: PostgresDatabase) -> OnceStore:
-    return database.once
+def once(stores: Stores) -> OnceStore:
+    return stores.once
 
 
 @pytest.fixture
-def log(database: PostgresDatabase) -> RevocationLog:
-    return database.revocations
+def log(stores: Stores) -> RevocationLog:
+    return stores.revocations
 
 
 @pytest.fixture
-def sessions(database: PostgresDatabase) -> SessionStore:
-    return database.sessions
+def sessions(stores: Stores) -> SessionStore:
+    return stores.sessions
 
 
 @pytest.fixture
-def counters(database: PostgresDatabase) -> CounterStore:
-    return database.counters
+def counters(stores: Stores) -> CounterStore:
+    return stores.counters
 
 
 @pytest.fixture

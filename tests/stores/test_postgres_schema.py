@@ -15,6 +15,7 @@ from sojourn.models import Account, User
 from sojourn.stores import open_database
 from sojourn.stores.postgres import PostgresDatabase
 from sojourn.stores.schema import SCHEMA_VERSION
+from tests.stores.refused_databases import refusal_of
 from tests.stores.sqlite_faults import FIRST_SIGN_IN, read_line, start, unavailable
 
 ADA = User(id="1", username="ada", email="ada@example.com")
@@ -35,16 +36,7 @@ async def tables(operator: Any) -> list[str]:
 
 
 async def refused(url: str) -> ConfigError:
-    """Why this database can never be used; no secret and no address is part of it, and calls are unavailable."""
-    database = PostgresDatabase(url)
-    with pytest.raises(ConfigError) as caught:
-        await database.connect()
-    assert caught.value.key == "database"
-    assert caught.value.__cause__ is None
-    assert "://" not in caught.value.seen
-    assert "s3cret" not in str(caught.value) + await unavailable(database.users.get("1"))
-    await database.aclose()
-    return caught.value
+    return await refusal_of(PostgresDatabase(url))
 
 
 async def test_the_tables_are_made_once(empty_url: str, operator: Any) -> None:

@@ -22,6 +22,7 @@ from sojourn.stores.postgres import PostgresDatabase
 from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_terms import SETTINGS
 from sojourn.stores.psycopg_driver import PSYCOPG
+from tests.stores.refused_databases import refusal_of
 from tests.stores.sqlite_faults import unavailable
 from tests.stores.test_postgres_pool import (
     own_backends,
@@ -131,16 +132,7 @@ def test_an_event_loop_after_another_gets_connections_of_its_own(url: str) -> No
 
 
 async def refused(url: str) -> ConfigError:
-    """Why this database can never be used; no secret and no address is part of it, and calls are unavailable."""
-    database = over_psycopg(url)
-    with pytest.raises(ConfigError) as caught:
-        await database.connect()
-    assert caught.value.key == "database"
-    assert caught.value.__cause__ is None
-    assert "://" not in caught.value.seen
-    assert "s3cret" not in str(caught.value) + await unavailable(database.users.get("1"))
-    await database.aclose()
-    return caught.value
+    return await refusal_of(over_psycopg(url))
 
 
 def another_user(url: str, user: str, password: str = "s3cret") -> str:

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from sojourn.policy.rate_limit import SECOND, Allow, Rate, decide
 from sojourn.stores.redis import RedisServer
 from sojourn.testing import DrivenClock
-from tests.servers.valkey import OwnValkey, own_server
+from tests.servers.valkey import OwnValkey
+from tests.stores.own_valkey import clock, server, valkey
 
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[OwnValkey]:
-    with own_server() as server:
-        yield server
-
-
-@pytest.fixture
-def clock() -> DrivenClock:
-    return DrivenClock()
-
-
-@pytest.fixture
-async def server(valkey: OwnValkey, clock: DrivenClock) -> AsyncIterator[RedisServer]:
-    valkey.ask("FLUSHALL")
-    server = RedisServer(valkey.url, clock=clock)
-    yield server
-    await server.aclose()
+__all__ = ["clock", "server", "valkey"]
 
 
 @pytest.mark.parametrize(

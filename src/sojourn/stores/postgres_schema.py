@@ -14,7 +14,7 @@ from sojourn.stores import schema
 
 __all__ = ["POSTGRES_CREATE", "POSTGRES_DIALECT", "TABLES_LOCK", "counters", "prepare"]
 
-POSTGRES_DIALECT: Final = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+POSTGRES_DIALECT: Final = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
 
 
 def _tables() -> MetaData:

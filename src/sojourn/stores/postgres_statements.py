@@ -9,7 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Delete,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.sql import ClauseElement
 
@@ -129,8 +143,29 @@ CREATE_WITH_ACCOUNT: Final = compiled(
     insert(accounts).from_select([*_own, "user_id"], select(*_values(accounts, _own), _owner.c.id))
 )
 
-# A key past its time is spent again in place. What else is past its time goes only after that, which counting ensures:
-# two that first deleted and then waited for each other's key would be a deadlock. SKIP LOCKED never waits.
+
+def _few_past(named: Column[Any], due: Column[Any], *conditions: ColumnElement[bool]) -> Delete:
+    """Delete a few rows whose time is past. SKIP LOCKED never waits."""
+    few = (
+        select(named)
+        .where(due < bindparam("now"), *conditions)
+        .order_by(due)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return delete(named.table).where(named.in_(few))
+
+
+def _others_after(table: Table, own: CTE) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Only other keys than one's own, and only once that is written, which counting ensures.
+
+    Two that first deleted and then waited for each other's key would be a deadlock.
+    """
+    written = select(func.count()).select_from(own).scalar_subquery() >= literal_column("0")
+    return table.c.key != bindparam("key"), written
+
+
+# A key past its time is spent again in place.
 _spending = insert_or_update(spent).values(key=bindparam("key"), forget_after=bindparam("forget_after"))
 _won = (
     _spending.on_conflict_do_update(
@@ -141,23 +176,7 @@ _won = (
     .returning(spent.c.key)
     .cte("won")
 )
-_forgotten_keys = (
-    delete(spent)
-    .where(
-        spent.c.key.in_(
-            select(spent.c.key)
-            .where(
-                spent.c.forget_after < bindparam("now"),
-                spent.c.key != bindparam("key"),
-                select(func.count()).select_from(_won).scalar_subquery() >= literal_column("0"),
-            )
-            .order_by(spent.c.forget_after)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .cte("forgotten")
-)
+_forgotten_keys = _few_past(spent.c.key, spent.c.forget_after, *_others_after(spent, _won)).cte("forgotten")
 SPEND: Final = compiled(select(_won.c.key).add_cte(_forgotten_keys))
 """One row for the one who wins, none for the others."""
 
@@ -168,19 +187,7 @@ _next = (
     .returning(counters.c.value)
     .cte("next")
 )
-_forgotten_entries = (
-    delete(revocations)
-    .where(
-        revocations.c.position.in_(
-            select(revocations.c.position)
-            .where(revocations.c.forget_after < bindparam("now"))
-            .order_by(revocations.c.forget_after)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .cte("forgotten")
-)
+_forgotten_entries = _few_past(revocations.c.position, revocations.c.forget_after).cte("forgotten")
 APPEND: Final = compiled(
     insert(revocations)
     .from_select(["position", *REVOCATION_FIELDS], select(_next.c.value, *_values(revocations, REVOCATION_FIELDS)))
@@ -217,23 +224,7 @@ _took = (
     .returning(limits.c.recovered_at)
     .cte("took")
 )
-_recovered_keys = (
-    delete(limits)
-    .where(
-        limits.c.key.in_(
-            select(limits.c.key)
-            .where(
-                limits.c.recovered_at < bindparam("now"),
-                limits.c.key != bindparam("key"),
-                select(func.count()).select_from(_took).scalar_subquery() >= literal_column("0"),
-            )
-            .order_by(limits.c.recovered_at)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .cte("recovered")
-)
+_recovered_keys = _few_past(limits.c.key, limits.c.recovered_at, *_others_after(limits, _took)).cte("recovered")
 TAKE: Final = compiled(
     select(
         select(func.count()).select_from(_took).scalar_subquery(),

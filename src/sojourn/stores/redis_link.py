@@ -64,7 +64,7 @@ class Link(asyncio.Protocol):
             raise Lost(self.ended, "queued")
         if len(self._waiting) >= _MOST_WAITING:
             raise Lost("too many calls wait for it", "late")
-        packed = pack_command(words)  # type: ignore[arg-type]  # it says one argument and means any number
+        packed = _packed(words)
         answer: asyncio.Future[Any] = self._loop.create_future()
         # At worst, one confirmation is waited for before the command goes out.
         deadline = self._loop.time() + (patience + _CONFIRM if self.confirmations else patience)
@@ -167,7 +167,7 @@ class Link(asyncio.Protocol):
         if self.confirmations:
             self._confirming = True
             words: Words = (b"WAIT", self.confirmations, int(_CONFIRM * 1000))
-            self._out.append(pack_command(words))  # type: ignore[arg-type]  # as in ask()
+            self._out.append(_packed(words))
             self._waiting.append((None, self._loop.time() + COMMAND))
         out, self._out = self._out, []
         self._transport.write(b"".join(out))
@@ -181,3 +181,8 @@ class Link(asyncio.Protocol):
                 self.end("it did not answer in time", "late")
             else:
                 self._watch = self._loop.call_at(deadline, self._look)
+
+
+def _packed(words: Words) -> bytes:
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]  # its stub names one word, it takes any number
+    return packed

@@ -44,18 +44,18 @@ class _Job(Generic[ResultT]):
         self.changes = changes
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[ResultT] = self.loop.create_future()
-        self.result: ResultT | None = None
         self.error: BaseException | None = None
+        self._tell: Callable[[], object] = self.future.cancel
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         self.error = None
-        self.result = self.work(connection)
+        self._tell = partial(self.future.set_result, self.work(connection))
 
     def answer(self) -> None:
         if self.future.done():
             return
         if self.error is None:
-            self.future.set_result(self.result)  # type: ignore[arg-type]
+            self._tell()
         else:
             self.future.set_exception(_told(self.error))
 

@@ -6,9 +6,10 @@ from typing import ClassVar, Final, Generic, Protocol
 
 import msgspec
 
+from sojourn.errors import TokenError
 from sojourn.models import ClaimsT, Session, Value
 
-__all__ = ["Arrival", "Issued", "SessionName", "Strategy", "printable"]
+__all__ = ["RECORD_MARGIN", "Arrival", "Issued", "SessionName", "Strategy", "printable", "refusal"]
 
 _LONGEST_NAME: Final = 400
 
@@ -30,11 +31,20 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str | None = None
 
 
+def refusal(session: Session[ClaimsT], step: str, now: int) -> TokenError:
+    """That this step refuses the session; when it expired, how long ago."""
+    return TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
+
+
 def printable(text: str | None) -> str | None:
     """What a list may show of a text from outside: 400 characters at most, without what does not print."""
     if text is None:
         return None
     return "".join(character for character in text[:_LONGEST_NAME] if character.isprintable()) or None
+
+
+RECORD_MARGIN: Final = 60
+"""Seconds that a record is kept beyond its session's last use, so that no two clocks can disagree about it."""
 
 
 class SessionName(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from sojourn.models import ClaimsT, Lifetimes, Session, User
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionChange, SessionRecord, SessionStore
-from sojourn.strategies.base import Arrival, Issued, SessionName, printable
+from sojourn.strategies.base import RECORD_MARGIN, Arrival, Issued, SessionName, printable, refusal
 
 __all__ = ["MOST_CLAIMS", "DatabaseStrategy", "check", "session_of"]
 
@@ -27,8 +27,6 @@ MOST_CLAIMS: Final = 64 * 1024
 
 _read_token: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{43})").fullmatch
 _SECRET_BYTES: Final = 32
-_MARGIN: Final = 60
-"""Seconds that a record is kept beyond its last use, so that no two clocks can disagree about it."""
 
 
 class DatabaseStrategy(Generic[ClaimsT]):
@@ -55,7 +53,7 @@ class DatabaseStrategy(Generic[ClaimsT]):
         self._ended = ended
         self._clock = clock
         self._with_user = with_user
-        self._kept: Final = lifetimes.grace_period + lifetimes.leeway + _MARGIN
+        self._kept: Final = lifetimes.grace_period + lifetimes.leeway + RECORD_MARGIN
 
     async def find(self, token: str) -> Session[ClaimsT]:
         """The session of a token, also within its grace; raises `TokenError` and `StoreUnavailable`."""
@@ -178,7 +176,7 @@ def check(session: Session[ClaimsT], *, now: int, lifetimes: Lifetimes, ended: E
     """Raises `TokenError` with the step that refuses this session now."""
     step = validation.check(session, now=now, lifetimes=lifetimes, ended=ended)
     if step is not None:
-        raise TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
+        raise refusal(session, step, now)
 
 
 def _known(user: User) -> Callable[[], Awaitable[User | None]]:

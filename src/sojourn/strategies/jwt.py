@@ -17,7 +17,7 @@ from sojourn.models import Claims, ClaimsT, Lifetimes, Session
 from sojourn.policy import validation
 from sojourn.policy.revocation import EndedSessions
 from sojourn.ports import Clock, SessionRecord, SessionStore
-from sojourn.strategies.base import Arrival, Issued, SessionName, printable
+from sojourn.strategies.base import RECORD_MARGIN, Arrival, Issued, SessionName, printable, refusal
 from sojourn.tokens import TokenFormat
 
 __all__ = ["JWTStrategy"]
@@ -30,9 +30,6 @@ _LONGEST_SEEN: Final = 2048
 
 _SAME_SUCCESSOR: Final = 10
 """Seconds in which one old token is refreshed into one and the same new token, or until that one is due itself."""
-
-_MARGIN: Final = 60
-"""Seconds that a record outlives its session, so that no two clocks can disagree about it."""
 
 
 _read_names: Final = msgspec.json.Decoder(Claims).decode
@@ -218,7 +215,7 @@ class JWTStrategy(Generic[ClaimsT]):
             session.auth_time,
             session.issued_at,
             ends_at,
-            ends_at + self._lifetimes.grace_period + self._lifetimes.leeway + _MARGIN,
+            ends_at + self._lifetimes.grace_period + self._lifetimes.leeway + RECORD_MARGIN,
             provider=arrival.provider,
             client=printable(arrival.client),
             user_agent=printable(arrival.user_agent),
@@ -280,5 +277,5 @@ class JWTStrategy(Generic[ClaimsT]):
         if step is None and now >= session.expires_at + lifetimes.leeway + grace_period:
             step = "expired"
         if step is not None:
-            raise TokenError(step, f"{now - session.expires_at} s ago" if step == "expired" else "")
+            raise refusal(session, step, now)
         return session
