@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,9 +18,10 @@ from anyio.lowlevel import checkpoint
 from sojourn.errors import StoreUnavailable
 from sojourn.models import Account, User
 from sojourn.ports import Revocation
-from sojourn.stores import postgres_statements, postgres_terms
+from sojourn.stores import postgres_hosts, postgres_statements, postgres_terms
 from sojourn.stores.postgres import PostgresDatabase
 from sojourn.stores.postgres_connection import ending
+from sojourn.stores.postgres_pool import PostgresPool
 from sojourn.stores.postgres_terms import Ending
 from tests.stores.sqlite_faults import unavailable
 
@@ -292,3 +295,32 @@ def test_the_waits_are_bounded() -> None:
 def test_last_words_that_the_driver_did_not_await_are_a_lost_connection() -> None:
     """They arrive so when a backend is ended in the very moment it is asked; only what may be repeated is."""
     assert ending(asyncpg.InternalClientError("got result for unknown protocol state 0")) is Ending.LOST
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_connection_that_is_half_made_when_its_event_loop_ends_is_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch, closes: bool
+) -> None:
+    """The driver would go on calling off its statement in an event loop that is gone."""
+
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def slow(connection: Any) -> None:
+            asked.set()
+            await connection.fetchval("SELECT pg_sleep(1)")
+
+        monkeypatch.setattr(postgres_hosts, "prepare", slow)
+        pool = PostgresPool(url, size=1)
+        dialling = asyncio.create_task(pool.dial())
+        await asked.wait()
+        await checkpoint()
+        dialling.cancel()
+        if closes:
+            await pool.aclose()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []

@@ -53,9 +53,11 @@ async def dial(driver: Driver, hosts: list[str], *, command_timeout: float, sett
         try:
             connection = await driver.connect(host, CONNECT_SECONDS / len(hosts), command_timeout, settings)
             await prepare(connection)
-        except Exception as error:  # noqa: BLE001  the driver also raises bare ValueError, TypeError and OSError
+        except BaseException as error:
             if connection is not None:
                 connection.terminate()
+            if not isinstance(error, Exception):  # of those the driver raises many, bare ValueError and OSError too
+                raise
             failed = error
             continue
         hosts.remove(host)

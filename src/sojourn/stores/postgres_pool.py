@@ -61,6 +61,7 @@ class PostgresPool:
         self._free: list[PostgresConnection] = []
         self._waiting: deque[tuple[float, asyncio.Future[PostgresConnection]]] = deque()
         self._dialling: set[asyncio.Task[PostgresConnection]] = set()
+        self._apart: set[asyncio.Task[Any]] = set()
         self._open = 0
         self._generation = 0
         self._troubled = False
@@ -97,6 +98,8 @@ class PostgresPool:
         dialling = asyncio.get_running_loop().create_task(
             dial(self._driver, self._hosts, command_timeout=STATEMENT_SECONDS, settings=SETTINGS)
         )
+        self._apart.add(dialling)
+        dialling.add_done_callback(self._apart.discard)
         try:
             return await asyncio.shield(dialling)
         except asyncio.CancelledError:
@@ -117,7 +120,10 @@ class PostgresPool:
     async def aclose(self) -> None:
         """Finish what was asked, then close every connection; bounded as the statements themselves are."""
         self._closed = True
-        if self._loop is not asyncio.get_running_loop():
+        loop = asyncio.get_running_loop()
+        if apart := {dialling for dialling in self._apart if dialling.get_loop() is loop}:
+            await asyncio.wait(apart)
+        if self._loop is not loop:
             return
         while self._open > len(self._free) or self._dialling:
             self._settled.clear()
