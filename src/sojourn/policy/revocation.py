@@ -45,12 +45,12 @@ class EndedSessions:
                 raise ValueError(f"a revocation of kind {revocation.kind!r}")
         self._groups.setdefault(until // _GROUP, []).append(revocation)
 
-    def is_ended(self, sid: str, user_id: str, issued_at: int) -> bool:
-        """Whether this session ended: by its id, or by being issued no later than its user's cut-off."""
+    def is_ended(self, sid: str, user_id: str, began_at: int) -> bool:
+        """Whether this session ended: by its id, or by having begun no later than its user's cut-off."""
         if sid in self._sessions:
             return True
         cut_off = self._users.get(user_id)
-        return cut_off is not None and issued_at <= cut_off[0]
+        return cut_off is not None and began_at <= cut_off[0]
 
     def forget(self, now: int) -> None:
         """Drop what no living token can need, of groups whose last entry is due; some of it if that is very much."""
